@@ -1,0 +1,11 @@
+//! Heliograph: a transmitter and receiver of security events at the edge.
+//!
+//! Five floors; a room imports only rooms on floors below it (see `docs/architecture.md`). This file is the top one:
+//! the Worker's entry point and the Durable Objects it exports, nothing else.
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
+)]
+#![deny(clippy::await_holding_refcell_ref)]
+
+pub mod protocol;
