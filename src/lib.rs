@@ -9,3 +9,4 @@
 #![deny(clippy::await_holding_refcell_ref)]
 
 pub mod protocol;
+pub mod delivery;

@@ -1,0 +1,282 @@
+//! What to push next, what an answer means for the stream, and when to wake up.
+//!
+//! A state machine without I/O: the object asks [`Courier::next`], pushes, and reports each answer to [`Courier::handle`].
+//! Up to `window` pushes are in flight. Events of one subject (a lane) go out one after the other; a lane that fails waits by
+//! itself while others pass it. Answers that concern the endpoint rather than an event hold the whole stream.
+
+use std::collections::{BTreeMap, HashSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::answer::{HoldReason, Verdict};
+use super::chunk::Lane;
+use super::dead_letters::Death;
+use super::outbox::{Outbox, Pos};
+use super::retry::RetryPolicy;
+
+/// Failures in a row, on whatever lanes, after which the endpoint itself is taken to be down: the stream waits, then probes
+/// with one event.
+pub const FAILURES_BEFORE_HOLD: u32 = 5;
+
+/// How a stream is delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// Pushes in flight at once; 1 gives strict order across subjects.
+    pub window: usize,
+    pub retry: RetryPolicy,
+}
+
+/// A lane whose first event fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Failing {
+    attempts: u32,
+    first_failed_at: u64,
+    next_at: u64,
+}
+
+/// Why and until when the whole stream waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    pub reason: HoldReason,
+    pub until: u64,
+    in_a_row: u32,
+}
+
+/// The part that survives a restart, kept with the outbox's cursor.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Kept {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    lanes: Vec<(Lane, Failing)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hold: Option<Hold>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    failures_in_a_row: u32,
+}
+
+fn is_zero(value: &u32) -> bool {
+    *value == 0
+}
+
+/// What to do now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Push this event; the courier counts it as in flight.
+    Push(Pos),
+    /// Nothing before an answer comes.
+    AwaitAnswer,
+    /// Nothing before this instant, in Unix milliseconds.
+    WakeAt(u64),
+    /// Nothing waits.
+    Idle,
+}
+
+/// What an answer led to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// To be acknowledged in the outbox.
+    Delivered,
+    /// To be buried in the outbox.
+    Dead(Death),
+    /// Its lane waits until then.
+    RetryAt(u64),
+    /// The stream waits until then.
+    HeldUntil(u64, HoldReason),
+}
+
+/// The courier of one stream.
+#[derive(Debug)]
+pub struct Courier {
+    policy: Policy,
+    lanes: BTreeMap<Lane, Failing>,
+    hold: Option<Hold>,
+    failures_in_a_row: u32,
+    in_flight: BTreeMap<Pos, Lane>,
+}
+
+impl Courier {
+    /// A courier that goes on where `kept` (see [`Courier::kept`]) left off. State that cannot be read is forgotten: it only
+    /// spaces retries.
+    pub fn new(policy: Policy, kept: &str) -> Self {
+        let kept: Kept = serde_json::from_str(kept).unwrap_or_default();
+        Self {
+            policy,
+            lanes: kept.lanes.into_iter().collect(),
+            hold: kept.hold,
+            failures_in_a_row: kept.failures_in_a_row,
+            in_flight: BTreeMap::new(),
+        }
+    }
+
+    /// What must survive a restart; empty when all is well.
+    pub fn kept(&self) -> String {
+        let kept = Kept {
+            lanes: self.lanes.iter().map(|(lane, failing)| (*lane, *failing)).collect(),
+            hold: self.hold,
+            failures_in_a_row: self.failures_in_a_row,
+        };
+        if kept == Kept::default() {
+            return String::new();
+        }
+        serde_json::to_string(&kept).unwrap_or_default()
+    }
+
+    /// Why the stream waits, if it does.
+    pub fn hold(&self) -> Option<Hold> {
+        self.hold
+    }
+
+    /// How often the first event of this lane was tried before.
+    pub fn attempts(&self, lane: &Lane) -> u32 {
+        self.lanes.get(&self.lane(lane)).map_or(0, |failing| failing.attempts)
+    }
+
+    /// Pushes under way.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// Chooses the next push. Refill the outbox before asking.
+    pub fn next(&mut self, outbox: &Outbox, now: u64) -> Next {
+        let waiting = !self.in_flight.is_empty();
+        if let Some(hold) = self.hold.filter(|hold| hold.until > now) {
+            return match (waiting, outbox.is_empty()) {
+                (true, _) => Next::AwaitAnswer,
+                (false, true) => Next::Idle,
+                (false, false) => Next::WakeAt(hold.until),
+            };
+        }
+        // After a hold, or a row of failures, one event probes the endpoint before the others follow.
+        let probing = self.hold.is_some() || self.failures_in_a_row >= FAILURES_BEFORE_HOLD;
+        let limit = if probing { 1 } else { self.policy.window.max(1) };
+        if self.in_flight.len() >= limit {
+            return Next::AwaitAnswer;
+        }
+        let mut passed: HashSet<Lane> = HashSet::new();
+        let mut wake_at: Option<u64> = None;
+        for item in outbox.window().filter(|item| !item.acked) {
+            let lane = self.lane(&item.lane);
+            if !passed.insert(lane) || self.in_flight.contains_key(&item.pos) {
+                continue;
+            }
+            match self.lanes.get(&lane) {
+                Some(failing) if failing.next_at > now => {
+                    wake_at = Some(wake_at.map_or(failing.next_at, |at| at.min(failing.next_at)));
+                }
+                _ => {
+                    self.in_flight.insert(item.pos, lane);
+                    return Next::Push(item.pos);
+                }
+            }
+        }
+        match (waiting, wake_at) {
+            (true, _) => Next::AwaitAnswer,
+            (false, Some(at)) => Next::WakeAt(at),
+            (false, None) => Next::Idle,
+        }
+    }
+
+    /// Takes the verdict on a push that was in flight. `draw` is uniform in 0..1.
+    pub fn handle(&mut self, pos: Pos, verdict: &Verdict, now: u64, draw: f64) -> Outcome {
+        let lane = self.in_flight.remove(&pos).unwrap_or_default();
+        match verdict {
+            Verdict::Delivered => {
+                self.endpoint_works(now);
+                self.lanes.remove(&lane);
+                Outcome::Delivered
+            }
+            Verdict::Dead { err, description } => {
+                self.endpoint_works(now);
+                let attempts = self.lanes.remove(&lane).map_or(0, |failing| failing.attempts) + 1;
+                Outcome::Dead(Death {
+                    err: err.clone(),
+                    description: description.clone(),
+                    attempts,
+                })
+            }
+            Verdict::Retry { detail } => {
+                self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
+                let next_at = match self.failed(lane, detail, now, draw) {
+                    Ok(next_at) => next_at,
+                    Err(death) => return Outcome::Dead(death),
+                };
+                let over = self.failures_in_a_row.saturating_sub(FAILURES_BEFORE_HOLD);
+                if self.failures_in_a_row >= FAILURES_BEFORE_HOLD {
+                    let until = now + self.policy.retry.backoff_ms(over + 1, draw);
+                    self.wait_until(HoldReason::Failing, until, over + 1);
+                }
+                Outcome::RetryAt(next_at)
+            }
+            Verdict::Hold {
+                reason,
+                detail,
+                not_before,
+            } => {
+                // An event is not to blame for the rate it meets (WH-2.2-34).
+                if *reason != HoldReason::RetryAfter
+                    && let Err(death) = self.failed(lane, detail, now, 0.0)
+                {
+                    return Outcome::Dead(death);
+                }
+                let in_a_row = self.hold.map_or(0, |hold| hold.in_a_row).saturating_add(1);
+                let until = match not_before {
+                    // The peer's time is kept in full; jitter only comes on top (WH-2.2-44).
+                    Some(not_before) => not_before + self.policy.retry.backoff_ms(1, draw),
+                    None => now + self.policy.retry.backoff_ms(in_a_row, draw),
+                };
+                self.wait_until(*reason, until, in_a_row);
+                let hold = self.hold.unwrap_or(Hold { reason: *reason, until, in_a_row });
+                Outcome::HeldUntil(hold.until, hold.reason)
+            }
+        }
+    }
+
+    /// Forgets a push whose run ended before its answer: it will be sent again.
+    pub fn forget_in_flight(&mut self) {
+        self.in_flight.clear();
+    }
+
+    /// With a window of 1 the whole stream is one lane, so that nothing overtakes anything.
+    fn lane(&self, lane: &Lane) -> Lane {
+        if self.policy.window <= 1 { Lane::default() } else { *lane }
+    }
+
+    fn endpoint_works(&mut self, now: u64) {
+        self.failures_in_a_row = 0;
+        // A success that left before the hold began does not lift it; the probe after it does.
+        if self.hold.is_some_and(|hold| hold.until <= now || hold.reason == HoldReason::Failing) {
+            self.hold = None;
+        }
+    }
+
+    fn wait_until(&mut self, reason: HoldReason, until: u64, in_a_row: u32) {
+        let longer = self.hold.is_none_or(|hold| until >= hold.until);
+        if longer {
+            self.hold = Some(Hold { reason, until, in_a_row });
+        }
+    }
+
+    /// Counts a failed attempt; the instant of the next, or the end of the event's patience.
+    fn failed(&mut self, lane: Lane, detail: &str, now: u64, draw: f64) -> Result<u64, Death> {
+        let failing = self.lanes.entry(lane).or_insert(Failing {
+            attempts: 0,
+            first_failed_at: now,
+            next_at: now,
+        });
+        failing.attempts = failing.attempts.saturating_add(1);
+        if now.saturating_sub(failing.first_failed_at) >= self.policy.retry.give_up_after_ms {
+            let attempts = failing.attempts;
+            self.lanes.remove(&lane);
+            return Err(Death {
+                err: "given_up".to_owned(),
+                description: detail.to_owned(),
+                attempts,
+            });
+        }
+        failing.next_at = now + self.policy.retry.backoff_ms(failing.attempts, draw);
+        Ok(failing.next_at)
+    }
+}
+
+#[cfg(test)]
+#[path = "courier_tests.rs"]
+mod tests;

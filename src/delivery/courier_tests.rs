@@ -1,0 +1,167 @@
+use super::super::chunk::NewItem;
+use super::super::meta::migrate;
+use super::super::outbox::FIRST_SCHEMA;
+use super::super::sql::testing::TestSql;
+use super::*;
+
+const NOW: u64 = 1_000_000;
+const POLICY: Policy = Policy {
+    window: 3,
+    retry: RetryPolicy { base_ms: 100, cap_ms: 10_000, give_up_after_ms: 60_000 },
+};
+
+/// An outbox whose n-th event is about the n-th of these subjects.
+fn outbox(subjects: &[u8]) -> (TestSql, Outbox) {
+    let sql = TestSql::default();
+    migrate(&sql, &[FIRST_SCHEMA]).unwrap();
+    let mut outbox = Outbox::load(&sql).unwrap();
+    let items: Vec<_> = (1_u8..)
+        .zip(subjects)
+        .map(|(n, subject)| NewItem { jti: [n; 16], content: [n; 8], lane: [*subject; 8], claims: vec![n] })
+        .collect();
+    outbox.append(&sql, &items, NOW).unwrap();
+    (sql, outbox)
+}
+
+fn at(n: u32) -> Pos {
+    Pos { seq: 1, idx: n }
+}
+
+fn retry() -> Verdict {
+    Verdict::Retry { detail: "503".into() }
+}
+
+fn hold(reason: HoldReason, not_before: Option<u64>) -> Verdict {
+    Verdict::Hold { reason, detail: "no".into(), not_before }
+}
+
+#[test]
+fn pushes_run_side_by_side_across_subjects_and_one_by_one_within() {
+    let (_sql, mut outbox) = outbox(&[1, 1, 2, 3, 4]);
+    let mut courier = Courier::new(POLICY, "");
+    assert_eq!(courier.next(&outbox, NOW), Next::Push(at(0)));
+    assert_eq!(courier.next(&outbox, NOW), Next::Push(at(2)));
+    assert_eq!(courier.next(&outbox, NOW), Next::Push(at(3)));
+    assert_eq!(courier.next(&outbox, NOW), Next::AwaitAnswer);
+    assert_eq!(courier.handle(at(0), &Verdict::Delivered, NOW, 0.5), Outcome::Delivered);
+    outbox.ack(at(0));
+    assert_eq!(courier.next(&outbox, NOW), Next::Push(at(1)));
+}
+
+#[test]
+fn a_failing_subject_waits_alone_and_keeps_its_order() {
+    let (_sql, mut outbox) = outbox(&[1, 1, 2]);
+    let mut courier = Courier::new(POLICY, "");
+    courier.next(&outbox, NOW);
+    assert_eq!(courier.handle(at(0), &retry(), NOW, 1.0), Outcome::RetryAt(NOW + 100));
+    assert_eq!(courier.next(&outbox, NOW), Next::Push(at(2)));
+    courier.handle(at(2), &Verdict::Delivered, NOW, 0.0);
+    outbox.ack(at(2));
+    assert_eq!(courier.next(&outbox, NOW), Next::WakeAt(NOW + 100));
+    assert_eq!(courier.next(&outbox, NOW + 100), Next::Push(at(0)));
+    assert_eq!(courier.attempts(&[1; 8]), 1);
+}
+
+#[test]
+fn a_window_of_one_is_strict_order_across_subjects() {
+    let (_sql, outbox) = outbox(&[1, 2, 3]);
+    let mut courier = Courier::new(Policy { window: 1, ..POLICY }, "");
+    assert_eq!(courier.next(&outbox, NOW), Next::Push(at(0)));
+    courier.handle(at(0), &retry(), NOW, 1.0);
+    assert_eq!(courier.next(&outbox, NOW), Next::WakeAt(NOW + 100));
+}
+
+#[test]
+fn five_failures_in_a_row_hold_the_stream_and_one_event_probes() {
+    let (_sql, mut outbox) = outbox(&[1, 2, 3, 4, 5, 6, 7, 8]);
+    let mut courier = Courier::new(POLICY, "");
+    let mut failed = 0;
+    while failed < 5 {
+        match courier.next(&outbox, NOW) {
+            Next::Push(place) => {
+                courier.handle(place, &retry(), NOW, 1.0);
+                failed += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(courier.hold().map(|hold| hold.reason), Some(HoldReason::Failing));
+    let Next::WakeAt(probe_at) = courier.next(&outbox, NOW) else { panic!("not held") };
+    let Next::Push(probe) = courier.next(&outbox, probe_at) else { panic!("no probe") };
+    assert_eq!(courier.next(&outbox, probe_at), Next::AwaitAnswer, "only one event probes");
+    courier.handle(probe, &Verdict::Delivered, probe_at, 0.0);
+    outbox.ack(probe);
+    assert_eq!(courier.hold(), None);
+    for _ in 0..3 {
+        assert!(matches!(courier.next(&outbox, probe_at), Next::Push(_)));
+    }
+}
+
+/// WH-2.2-10, WH-2.2-34, WH-2.2-44.
+#[test]
+fn retry_after_holds_the_whole_stream_in_full_and_costs_the_event_no_attempt() {
+    let (_sql, outbox) = outbox(&[1, 2]);
+    let mut courier = Courier::new(POLICY, "");
+    courier.next(&outbox, NOW);
+    courier.next(&outbox, NOW);
+    let verdict = hold(HoldReason::RetryAfter, Some(NOW + 7000));
+    assert_eq!(
+        courier.handle(at(0), &verdict, NOW, 1.0),
+        Outcome::HeldUntil(NOW + 7100, HoldReason::RetryAfter)
+    );
+    // The other push had left before: its success does not lift what the endpoint asked for.
+    courier.handle(at(1), &Verdict::Delivered, NOW, 0.0);
+    assert_eq!(courier.next(&outbox, NOW + 7099), Next::WakeAt(NOW + 7100));
+    assert_eq!(courier.next(&outbox, NOW + 7100), Next::Push(at(0)));
+    assert_eq!(courier.attempts(&[1; 8]), 0);
+}
+
+#[test]
+fn a_shorter_hold_never_cuts_a_longer_one() {
+    let (_sql, outbox) = outbox(&[1, 2]);
+    let mut courier = Courier::new(POLICY, "");
+    courier.next(&outbox, NOW);
+    courier.next(&outbox, NOW);
+    courier.handle(at(0), &hold(HoldReason::RetryAfter, Some(NOW + 50_000)), NOW, 0.0);
+    courier.handle(at(1), &hold(HoldReason::RetryAfter, Some(NOW + 1_000)), NOW, 0.0);
+    assert_eq!(courier.next(&outbox, NOW), Next::WakeAt(NOW + 50_000));
+}
+
+#[test]
+fn an_event_that_fails_for_too_long_is_given_up_and_its_subject_goes_on() {
+    let (_sql, mut outbox) = outbox(&[1, 1]);
+    let mut courier = Courier::new(POLICY, "");
+    courier.next(&outbox, NOW);
+    courier.handle(at(0), &retry(), NOW, 0.0);
+    let late = NOW + 60_000;
+    assert_eq!(courier.next(&outbox, late), Next::Push(at(0)));
+    let Outcome::Dead(death) = courier.handle(at(0), &retry(), late, 0.0) else { panic!("not given up") };
+    assert_eq!((death.err.as_str(), death.attempts), ("given_up", 2));
+    outbox.ack(at(0));
+    assert_eq!(courier.next(&outbox, late), Next::Push(at(1)));
+}
+
+#[test]
+fn what_spaces_the_retries_survives_a_restart() {
+    let (_sql, outbox) = outbox(&[1, 2]);
+    let mut courier = Courier::new(POLICY, "");
+    assert_eq!(courier.kept(), "");
+    courier.next(&outbox, NOW);
+    courier.handle(at(0), &retry(), NOW, 1.0);
+    courier.next(&outbox, NOW);
+    courier.handle(at(1), &hold(HoldReason::RetryAfter, Some(NOW + 5_000)), NOW, 0.0);
+    let mut again = Courier::new(POLICY, &courier.kept());
+    assert_eq!(again.attempts(&[1; 8]), 1);
+    assert_eq!(again.next(&outbox, NOW + 4_999), Next::WakeAt(NOW + 5_000));
+    assert_eq!(Courier::new(POLICY, "not json").kept(), "");
+}
+
+#[test]
+fn nothing_to_send_is_idle_even_under_a_hold() {
+    let (_sql, mut outbox) = outbox(&[1]);
+    let mut courier = Courier::new(POLICY, "");
+    courier.next(&outbox, NOW);
+    courier.handle(at(0), &hold(HoldReason::Gone, None), NOW, 1.0);
+    outbox.ack(at(0));
+    assert_eq!(courier.next(&outbox, NOW), Next::Idle);
+}
