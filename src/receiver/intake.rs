@@ -1,0 +1,174 @@
+//! A SET from its bytes to an accepted event, in a fixed order of checks (RFC 8417, RFC 8935 section 2, SSF 4).
+//!
+//! The order: shape, `typ`, algorithm, issuer, key, signature, then the claims. Until [`accept`] nothing of the token is
+//! acted upon; `iss` is looked at early only so that a stranger's token is called that rather than a bad signature. The
+//! signature itself is checked by whoever calls, between [`choose_key`] and [`accept`].
+
+use crate::protocol::jose::jwk::{Jwk, Jwks, KeyError};
+use crate::protocol::jose::jws::{self, Alg, Unverified, Verified};
+use crate::protocol::push::ErrorBody;
+use crate::protocol::set::{self, Audience, Claims, SetErr};
+
+/// How far ahead of ours the issuer's clock may be, in seconds. There is no maximum age: held events are old.
+pub const CLOCK_SKEW_S: i64 = 120;
+
+/// Whom a source trusts: everything that binds a token to it, the keys apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trust {
+    /// Compared exactly, as a string (SSF-4.1.6-2).
+    pub issuer: String,
+    pub audience: Audience,
+}
+
+/// Takes the body apart and refuses what no key could save: shape, type, algorithm, issuer.
+pub fn screen<'a>(body: &'a [u8], trust: &Trust) -> Result<Unverified<'a>, ErrorBody> {
+    let text = std::str::from_utf8(body).map_err(|_| refuse(SetErr::InvalidRequest, "the body is not a JWT"))?;
+    // PUSH-2.1-8: a line end after the token is tolerated, nothing else around it.
+    let token = text.strip_suffix('\n').unwrap_or(text);
+    let token = token.strip_suffix('\r').unwrap_or(token);
+    let unverified = jws::parse(token).map_err(|error| refuse(SetErr::InvalidRequest, error))?;
+    if !set::typ_is_set(unverified.header.typ.as_deref()) {
+        return Err(refuse(SetErr::InvalidRequest, "the header's typ is not secevent+jwt"));
+    }
+    if Alg::from_name(&unverified.header.alg).is_none() {
+        return Err(refuse(SetErr::InvalidKey, "the signature algorithm is not accepted here; use RS256 or ES256"));
+    }
+    match unverified.peek("iss") {
+        Some(issuer) if issuer == trust.issuer => Ok(unverified),
+        Some(_) => Err(refuse(SetErr::InvalidIssuer, "iss is not the issuer this endpoint accepts")),
+        None => Err(refuse(SetErr::InvalidRequest, "the claims have no iss, or are not a JSON object")),
+    }
+}
+
+/// The key that must have signed: named by `kid`, its algorithm its own.
+pub fn choose_key<'k>(token: &Unverified<'_>, keys: &'k Jwks) -> Result<&'k Jwk, KeyError> {
+    keys.find(token.header.kid.as_deref(), &token.header.alg)
+}
+
+/// What a missing or unfit key is called on the wire.
+pub fn key_refused(error: &KeyError) -> ErrorBody {
+    refuse(SetErr::InvalidKey, error)
+}
+
+/// What a signature that does not verify is called on the wire.
+pub fn signature_refused() -> ErrorBody {
+    refuse(SetErr::InvalidKey, "the signature does not verify with the issuer's key")
+}
+
+/// Reads the claims of a token whose signature was verified: issuer again, audience, times, one event. `now` in seconds.
+pub fn accept(token: &Verified, trust: &Trust, now: i64) -> Result<Claims, ErrorBody> {
+    let claims = Claims::parse(&token.claims).map_err(|error| refuse(error.code(), error))?;
+    if claims.iss != trust.issuer {
+        return Err(refuse(SetErr::InvalidIssuer, "iss is not the issuer this endpoint accepts"));
+    }
+    if !claims.aud.intersects(&trust.audience) {
+        return Err(refuse(SetErr::InvalidAudience, "aud does not name this recipient"));
+    }
+    if claims.iat > now.saturating_add(CLOCK_SKEW_S) {
+        return Err(refuse(SetErr::InvalidRequest, "iat lies in the future"));
+    }
+    if claims.nbf.is_some_and(|nbf| nbf > now.saturating_add(CLOCK_SKEW_S)) {
+        return Err(refuse(SetErr::InvalidRequest, "nbf lies in the future"));
+    }
+    Ok(claims)
+}
+
+fn refuse(err: SetErr, description: impl ToString) -> ErrorBody {
+    ErrorBody::new(err, description.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64ct::{Base64UrlUnpadded, Encoding};
+    use serde_json::{Value, json};
+
+    const NOW: i64 = 1_795_262_400;
+    const TYPE: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
+
+    fn trust() -> Trust {
+        Trust { issuer: "https://tx.example".into(), audience: Audience::One("me".into()) }
+    }
+
+    fn claims() -> Value {
+        json!({"iss": "https://tx.example", "jti": "j1", "iat": NOW, "aud": "me", "txn": "t",
+               "sub_id": {"format": "opaque", "id": "1"}, "events": {TYPE: {}}})
+    }
+
+    fn with(name: &str, value: Value) -> Value {
+        let mut claims = claims();
+        claims[name] = value;
+        claims
+    }
+
+    fn token(header: &Value, claims: &Value) -> String {
+        let part = |value: &Value| Base64UrlUnpadded::encode_string(value.to_string().as_bytes());
+        format!("{}.{}.c2ln", part(header), part(claims))
+    }
+
+    fn header() -> Value {
+        json!({"typ": "secevent+jwt", "alg": "RS256", "kid": "k1"})
+    }
+
+    fn err(result: Result<impl std::fmt::Debug, ErrorBody>) -> String {
+        result.unwrap_err().err.to_string()
+    }
+
+    /// The order and codes of `delivery.md` 1.3; pitfalls 2, 9, 24, 26.
+    #[test]
+    fn what_no_key_could_save_is_refused_before_any_key_is_looked_at() {
+        let cases: &[(Value, Value, &str)] = &[
+            (json!({"typ": "JWT", "alg": "RS256"}), claims(), "invalid_request"),
+            (json!({"alg": "RS256"}), claims(), "invalid_request"),
+            (json!({"typ": "secevent+jwt", "alg": "none"}), claims(), "invalid_key"),
+            (json!({"typ": "secevent+jwt", "alg": "HS256"}), claims(), "invalid_key"),
+            (json!({"typ": "secevent+jwt", "alg": "RS256", "crit": ["x"]}), claims(), "invalid_request"),
+            (header(), with("iss", json!("https://tx.example/")), "invalid_issuer"),
+            (header(), with("iss", json!(5)), "invalid_request"),
+            (header(), json!([]), "invalid_request"),
+        ];
+        for (header, claims, expected) in cases {
+            assert_eq!(err(screen(token(header, claims).as_bytes(), &trust())), *expected, "{header} {claims}");
+        }
+        for body in [&b""[..], b"{}", b"a.b", b"a.b.c.d.e", b"\xff\xfe"] {
+            assert_eq!(err(screen(body, &trust())), "invalid_request");
+        }
+        for around in ["{}", "{}\n", "{}\r\n"] {
+            let body = around.replace("{}", &token(&header(), &claims()));
+            assert!(screen(body.as_bytes(), &trust()).is_ok());
+        }
+    }
+
+    /// SSF-4.1.2-2, SSF-4.1.6-2, SSF-4.1.7-2, SSF-4.1.8-6, SSF-4.2.1-4.
+    #[test]
+    fn verified_claims_are_bound_to_this_source() {
+        let verified = |claims: &Value| {
+            screen(token(&header(), claims).as_bytes(), &trust())
+                .map(Unverified::assume_verified)
+                .and_then(|verified| accept(&verified, &trust(), NOW))
+        };
+        assert_eq!(verified(&claims()).unwrap().jti, "j1");
+        assert!(verified(&with("aud", json!(["you", "me"]))).is_ok());
+        assert!(verified(&with("iat", json!(NOW - 10_000_000))).is_ok(), "held events are old");
+        assert!(verified(&with("iat", json!(NOW + CLOCK_SKEW_S))).is_ok());
+        assert!(verified(&with("unknown", json!(1))).is_ok());
+        for (claims, expected) in [
+            (with("aud", json!("you")), "invalid_audience"),
+            (with("iat", json!(NOW + CLOCK_SKEW_S + 1)), "invalid_request"),
+            (with("nbf", json!(NOW + CLOCK_SKEW_S + 1)), "invalid_request"),
+            (with("exp", json!(NOW + 60)), "invalid_request"),
+            (with("sub", json!("ana")), "invalid_request"),
+            (with("events", json!({})), "invalid_request"),
+            (with("events", json!({TYPE: {}, "urn:b": {}})), "invalid_request"),
+            (with("events", json!({TYPE: null})), "invalid_request"),
+            (with("jti", json!("")), "invalid_request"),
+        ] {
+            assert_eq!(err(verified(&claims)), expected, "{claims}");
+        }
+        for missing in ["aud", "iat", "jti", "events", "sub_id"] {
+            let mut claims = claims();
+            claims.as_object_mut().unwrap().remove(missing);
+            assert!(verified(&claims).is_err(), "{missing}");
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! The keys of a transmitter we receive from: where they are, what they were when last fetched, when to fetch again.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Keys as last fetched.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FetchedKeys {
+    /// From the transmitter's metadata.
+    pub jwks_uri: String,
+    /// The JWKS document.
+    pub jwks: Value,
+    /// Unix milliseconds.
+    pub fetched_at: u64,
+}
+
+/// Keys older than this are fetched anew before they are used: a key the issuer withdrew must not count for ever.
+pub const MAX_AGE_MS: u64 = 24 * 3_600_000;
+
+/// Whether the keys may be fetched now. An unknown `kid` is a reason to look again, but whoever sends tokens must not be able
+/// to make us flood the issuer: once per `interval_ms`, whatever came of it.
+pub fn may_fetch(last_attempt: Option<u64>, now: u64, interval_ms: u64) -> bool {
+    last_attempt.is_none_or(|at| now.saturating_sub(at) >= interval_ms || at > now)
+}
+
+/// Whether fetched keys still count.
+pub fn are_fresh(keys: &FetchedKeys, now: u64) -> bool {
+    now.saturating_sub(keys.fetched_at) < MAX_AGE_MS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// SSF-4.1.4-2, pitfall 28.
+    #[test]
+    fn an_unknown_kid_makes_one_fetch_per_interval() {
+        for (last, now, expected) in [
+            (None, 0, true),
+            (Some(1000), 1000, false),
+            (Some(1000), 60_999, false),
+            (Some(1000), 61_000, true),
+            // A clock that was set back must not lock the keys out.
+            (Some(1_000_000), 1000, true),
+        ] {
+            assert_eq!(may_fetch(last, now, 60_000), expected, "{last:?} {now}");
+        }
+    }
+}

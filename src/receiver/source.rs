@@ -1,0 +1,228 @@
+//! A source: a remote transmitter's stream that we receive, and what binds its tokens to us.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::delivery::meta::{self, Migration};
+use crate::delivery::sql::{Sql, SqlError};
+use crate::protocol::endpoint_url::{EndpointUrl, UrlPolicy};
+use crate::protocol::jose::jwk::Jwks;
+use crate::protocol::problem::{self, Invalid, Problem};
+use crate::protocol::set::Audience;
+
+use super::inbox;
+use super::intake::Trust;
+use super::keys::FetchedKeys;
+
+/// The schema of a source object, oldest first.
+pub const MIGRATIONS: &[Migration] = &[inbox::SCHEMA];
+
+const MEMBERS: &[&str] = &["issuer", "audience", "delivery", "description", "jwks"];
+
+/// Longest `description`, in characters.
+const MAX_DESCRIPTION: usize = 256;
+
+/// What an operator says about a new source.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SourceRequest {
+    pub issuer: String,
+    pub audience: Audience,
+    pub description: Option<String>,
+    /// Keys given by hand: then nothing is discovered.
+    pub jwks: Option<Value>,
+}
+
+impl SourceRequest {
+    /// Reads the body of a request to create a source. Members that would have no effect are refused, not ignored.
+    pub fn parse(body: &Value, policy: &UrlPolicy) -> Result<Self, Invalid> {
+        let members = problem::object(body)?;
+        problem::only_members(members, MEMBERS)?;
+        match members.get("delivery") {
+            None => {}
+            Some(Value::String(method)) if method == "push" => {}
+            Some(_) => return Err(Invalid::at("delivery", Problem::NotOneOf(&["push"]))),
+        }
+        Ok(Self {
+            issuer: issuer(members, policy)?,
+            audience: audience(members)?,
+            description: match members.get("description") {
+                None => None,
+                Some(value) => Some(
+                    problem::text(value, MAX_DESCRIPTION)
+                        .map_err(|found| found.under("description"))?
+                        .to_owned(),
+                ),
+            },
+            jwks: match members.get("jwks") {
+                None => None,
+                Some(value) => Some(usable_keys(value)?),
+            },
+        })
+    }
+}
+
+fn required<'a>(members: &'a Map<String, Value>, name: &'static str) -> Result<&'a Value, Invalid> {
+    members.get(name).ok_or_else(|| Invalid::at(name, Problem::Missing))
+}
+
+/// The issuer is kept letter by letter, since it is compared that way; that it is a URL we may fetch from is checked beside.
+fn issuer(members: &Map<String, Value>, policy: &UrlPolicy) -> Result<String, Invalid> {
+    let place = |found: Invalid| found.under("issuer");
+    let text = problem::text(required(members, "issuer")?, 2048).map_err(place)?;
+    EndpointUrl::parse(text, policy).map_err(|error| place(Invalid::here(Problem::Url(error))))?;
+    if text.contains(['?', '#']) {
+        return Err(place(Invalid::here(Problem::Refused("must have no query and no fragment"))));
+    }
+    Ok(text.to_owned())
+}
+
+fn audience(members: &Map<String, Value>) -> Result<Audience, Invalid> {
+    let value = required(members, "audience")?;
+    serde_json::from_value(value.clone())
+        .map_err(|_| Invalid::at("audience", Problem::NotA("a non-empty string or an array of such")))
+}
+
+fn usable_keys(value: &Value) -> Result<Value, Invalid> {
+    match Jwks::from_value(value) {
+        Ok(keys) if !keys.keys.is_empty() => Ok(value.clone()),
+        _ => Err(Invalid::at(
+            "jwks",
+            Problem::Refused("has no key that may verify: RSA of 2048 bits or more, or EC P-256"),
+        )),
+    }
+}
+
+/// A source as its object keeps it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Source {
+    pub source_id: String,
+    pub tenant: String,
+    pub issuer: String,
+    pub audience: Audience,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks: Option<Value>,
+    /// SHA-256 of the `Authorization` value a transmitter must send, in hexadecimal.
+    pub authorization_hash: String,
+    /// Unix milliseconds.
+    pub created_at: u64,
+    /// Grows with every change; a copy with a smaller one is stale.
+    pub rev: u64,
+}
+
+impl Source {
+    /// What binds a token to this source.
+    pub fn trust(&self) -> Trust {
+        Trust { issuer: self.issuer.clone(), audience: self.audience.clone() }
+    }
+
+    /// The object that an operator sees.
+    pub fn to_json(&self, receive_url: &str) -> Value {
+        json!({
+            "source_id": self.source_id,
+            "issuer": self.issuer,
+            "audience": self.audience,
+            "delivery": "push",
+            "description": self.description,
+            "jwks": self.jwks,
+            "receive_url": receive_url,
+            "created_at": self.created_at,
+        })
+    }
+
+    /// Writes the source down, creating the tables in an empty object.
+    pub fn save(&self, sql: &dyn Sql) -> Result<(), SqlError> {
+        meta::migrate(sql, MIGRATIONS)?;
+        let text = serde_json::to_string(self).map_err(|error| SqlError::corrupt("source", error))?;
+        meta::set(sql, "source", &text)
+    }
+
+    /// The source of this object, or `None` when it was never created or is deleted.
+    pub fn load(sql: &dyn Sql) -> Result<Option<Self>, SqlError> {
+        if !meta::exists(sql)? {
+            return Ok(None);
+        }
+        meta::migrate(sql, MIGRATIONS)?;
+        meta::get(sql, "source")?
+            .map(|text| serde_json::from_str(&text).map_err(|error| SqlError::corrupt("source", error)))
+            .transpose()
+    }
+}
+
+/// Keeps the transmitter's keys with the source.
+pub fn save_keys(sql: &dyn Sql, keys: &FetchedKeys) -> Result<(), SqlError> {
+    let text = serde_json::to_string(keys).map_err(|error| SqlError::corrupt("keys", error))?;
+    meta::set(sql, "keys", &text)
+}
+
+/// The transmitter's keys as last fetched.
+pub fn load_keys(sql: &dyn Sql) -> Result<Option<FetchedKeys>, SqlError> {
+    meta::get(sql, "keys")?
+        .map(|text| serde_json::from_str(&text).map_err(|error| SqlError::corrupt("keys", error)))
+        .transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::sql::testing::TestSql;
+
+    fn policy() -> UrlPolicy {
+        UrlPolicy { allow_loopback: false, own_host: None }
+    }
+
+    #[test]
+    fn a_source_needs_an_issuer_and_an_audience_and_nothing_is_accepted_and_ignored() {
+        let good = json!({"issuer": "https://idp.example.com/t/9", "audience": ["a", "b"], "delivery": "push"});
+        let request = SourceRequest::parse(&good, &policy()).unwrap();
+        assert_eq!(request.issuer, "https://idp.example.com/t/9");
+        for (name, value, pointer) in [
+            ("issuer", json!(null), "/issuer"),
+            ("issuer", json!("http://idp.example.com"), "/issuer"),
+            ("issuer", json!("https://idp.example.com?x"), "/issuer"),
+            ("issuer", json!("https://idp.example.com#x"), "/issuer"),
+            ("issuer", json!("https://localhost"), "/issuer"),
+            ("audience", json!([]), "/audience"),
+            ("audience", json!(""), "/audience"),
+            ("delivery", json!("poll"), "/delivery"),
+            ("credentials", json!({}), "/credentials"),
+            ("jwks", json!({"keys": []}), "/jwks"),
+            ("jwks", json!(5), "/jwks"),
+            ("description", json!(5), "/description"),
+        ] {
+            let mut body = good.clone();
+            body[name] = value.clone();
+            let found = SourceRequest::parse(&body, &policy()).unwrap_err();
+            assert_eq!(found.pointer, pointer, "{name} {value}");
+        }
+        for missing in ["issuer", "audience"] {
+            let mut body = good.clone();
+            body.as_object_mut().unwrap().remove(missing);
+            assert_eq!(SourceRequest::parse(&body, &policy()).unwrap_err().pointer, format!("/{missing}"));
+        }
+    }
+
+    #[test]
+    fn a_source_and_its_keys_are_what_was_saved() {
+        let sql = TestSql::default();
+        let source = Source {
+            source_id: "s".into(),
+            tenant: "default".into(),
+            issuer: "https://idp.example.com".into(),
+            audience: Audience::One("a".into()),
+            description: None,
+            jwks: None,
+            authorization_hash: "00".into(),
+            created_at: 1,
+            rev: 1,
+        };
+        assert_eq!(Source::load(&sql).unwrap(), None);
+        source.save(&sql).unwrap();
+        assert_eq!(Source::load(&sql).unwrap(), Some(source));
+        assert_eq!(load_keys(&sql).unwrap(), None);
+        let keys = FetchedKeys { jwks_uri: "https://x".into(), jwks: json!({"keys": []}), fetched_at: 5 };
+        save_keys(&sql, &keys).unwrap();
+        assert_eq!(load_keys(&sql).unwrap(), Some(keys));
+    }
+}
