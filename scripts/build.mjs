@@ -1,0 +1,64 @@
+// `npm run build [-- quick|release]`: compiles the Worker into build/<profile>. Does nothing when nothing changed.
+//   release  optimised for size, as deployed; fails when the wasm is over its limit
+//   quick    without LTO and wasm-opt, incremental: for working on the code
+
+import fs from 'node:fs';
+import { pathToFileURL } from 'node:url';
+import { gzipSync } from 'node:zlib';
+import { inRoot } from './lib/paths.mjs';
+import { Failure, main, mergeEnv, run } from './lib/run.mjs';
+import { note, step } from './lib/step.mjs';
+import { isCurrent, stampOf, writeStamp } from './build/stamp.mjs';
+import { setup } from './setup.mjs';
+
+/** design.md 9: the wasm stays under this, compressed. */
+const GZIP_LIMIT = 500 * 1000;
+
+const PROFILES = {
+  release: { flags: ['--release'], hint: 'with optimisation, 1 to 2 min' },
+  quick: { flags: ['--profile', 'quick', '--no-opt'], hint: null },
+};
+
+/** Returns the build's directory, relative to the checkout. */
+export async function build(profile) {
+  const known = PROFILES[profile];
+  if (!known) throw new Failure(`Unknown profile ${profile}: ${Object.keys(PROFILES).join(' or ')}.`);
+  const { toolchain, tools } = await setup();
+  const directory = `build/${profile}`;
+  // Taken before compiling: a change made meanwhile must not count as built.
+  const stamp = stampOf(toolchain.id);
+  if (isCurrent(directory, stamp)) return directory;
+
+  await step(`compiling the Worker (${profile})`, known.hint, async () => {
+    const env = { ...toolchain.env, ...tools.env };
+    env.PATH = `${inRoot('node_modules/.bin')}:${env.PATH ?? mergeEnv({}).PATH}`;
+    const { output } = await run(tools.workerBuild, [...known.flags, '--out-dir', directory], { env });
+    showWarnings(output);
+  });
+  reportSize(directory, profile);
+  writeStamp(directory, stamp);
+  return directory;
+}
+
+function reportSize(directory, profile) {
+  const wasm = fs.readFileSync(inRoot(directory, 'index_bg.wasm'));
+  const zipped = gzipSync(wasm, { level: 9 }).length;
+  note(`wasm (${profile}): ${kilobytes(wasm.length)} raw, ${kilobytes(zipped)} gzip`);
+  if (profile === 'release' && zipped > GZIP_LIMIT) {
+    throw new Failure(`The wasm is ${kilobytes(zipped)} gzip; the limit is ${kilobytes(GZIP_LIMIT)}.`);
+  }
+}
+
+const kilobytes = (bytes) => `${(bytes / 1000).toFixed(0)} KB`;
+
+/** A quiet build still shows what the compiler warned about. */
+function showWarnings(output) {
+  const lines = output.split('\n');
+  const first = lines.findIndex((line) => /^warning\b/.test(line));
+  const last = lines.findIndex((line) => /^\s+Finished /.test(line));
+  if (first >= 0) process.stderr.write(`\n${lines.slice(first, last < first ? undefined : last).join('\n')}\n`);
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1]).href) {
+  await main(() => build(process.argv[2] ?? process.env.HELIOGRAPH_PROFILE ?? 'release'));
+}
