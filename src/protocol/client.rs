@@ -52,7 +52,12 @@ impl ClientMetadata {
             Some(value) => push_endpoints(value, policy).map_err(|found| found.under("push_endpoints"))?,
             None => Vec::new(),
         };
-        Ok(ClientMetadata { client_name, scope, audience, push_endpoints })
+        Ok(ClientMetadata {
+            client_name,
+            scope,
+            audience,
+            push_endpoints,
+        })
     }
 }
 
@@ -79,13 +84,18 @@ fn audience(value: &Value) -> Result<Audience, Invalid> {
     };
     match entries.len() {
         0 => Err(Invalid::here(Problem::Empty)),
-        1..=MAX_AUDIENCE => unique(entries, |entry| problem::text(entry, MAX_AUDIENCE_VALUE).map(str::to_owned)).map(Audience::Many),
+        1..=MAX_AUDIENCE => unique(entries, |entry| {
+            problem::text(entry, MAX_AUDIENCE_VALUE).map(str::to_owned)
+        })
+        .map(Audience::Many),
         _ => Err(Invalid::here(Problem::TooMany(MAX_AUDIENCE))),
     }
 }
 
 fn push_endpoints(value: &Value, policy: &UrlPolicy) -> Result<Vec<String>, Invalid> {
-    let entries = value.as_array().ok_or_else(|| Invalid::here(Problem::NotA("an array")))?;
+    let entries = value
+        .as_array()
+        .ok_or_else(|| Invalid::here(Problem::NotA("an array")))?;
     if entries.len() > MAX_PUSH_ENDPOINTS {
         return Err(Invalid::here(Problem::TooMany(MAX_PUSH_ENDPOINTS)));
     }

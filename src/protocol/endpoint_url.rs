@@ -10,8 +10,20 @@ pub const MAX_LENGTH: usize = 2048;
 
 /// Suffixes under which no public service lives (SS-5).
 const REFUSED_SUFFIXES: [&str; 14] = [
-    "localhost", "local", "internal", "intranet", "lan", "home", "home.arpa", "corp", "private", "test", "invalid",
-    "onion", "arpa", "example",
+    "localhost",
+    "local",
+    "internal",
+    "intranet",
+    "lan",
+    "home",
+    "home.arpa",
+    "corp",
+    "private",
+    "test",
+    "invalid",
+    "onion",
+    "arpa",
+    "example",
 ];
 
 /// What the deployment allows.
@@ -68,7 +80,11 @@ impl EndpointUrl {
             return Err(UrlError::Scheme);
         }
         if is_own(&url, policy) {
-            return if is_receive_endpoint(&url) { Ok(EndpointUrl(url)) } else { Err(UrlError::OwnHost) };
+            return if is_receive_endpoint(&url) {
+                Ok(EndpointUrl(url))
+            } else {
+                Err(UrlError::OwnHost)
+            };
         }
         if !loopback {
             check_public(&url, policy)?;
@@ -98,7 +114,11 @@ pub fn registered(url: &EndpointUrl, entries: &[String]) -> bool {
             return entry == url.0;
         }
         entry.origin() == url.0.origin()
-            && url.0.path().strip_prefix(entry.path()).is_some_and(|rest| !has_encoded_separator(rest))
+            && url
+                .0
+                .path()
+                .strip_prefix(entry.path())
+                .is_some_and(|rest| !has_encoded_separator(rest))
     })
 }
 
@@ -160,7 +180,11 @@ fn is_own(url: &Url, policy: &UrlPolicy) -> bool {
         return false;
     };
     let same_port = own.port_or_known_default() == url.port_or_known_default();
-    if is_loopback(&own) { is_loopback(url) && same_port } else { own.host() == url.host() }
+    if is_loopback(&own) {
+        is_loopback(url) && same_port
+    } else {
+        own.host() == url.host()
+    }
 }
 
 /// Our own origin, read with the other URL's scheme.
@@ -190,7 +214,9 @@ fn check_public(url: &Url, policy: &UrlPolicy) -> Result<(), UrlError> {
         return Err(UrlError::NotPublic);
     }
     let refused = REFUSED_SUFFIXES.iter().any(|suffix| {
-        let under = name.strip_suffix(suffix).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+        let under = name
+            .strip_suffix(suffix)
+            .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
         under && !(policy.allow_loopback && *suffix == "example")
     });
     if refused { Err(UrlError::NotPublic) } else { Ok(()) }

@@ -49,7 +49,10 @@ pub fn parse_strict(bytes: &[u8], max_depth: usize) -> Result<Value, JsonError> 
     })?;
     let own_problem = Cell::new(None);
     let mut reader = serde_json::Deserializer::from_str(text);
-    let strict = Strict { depth_left: max_depth, problem: &own_problem };
+    let strict = Strict {
+        depth_left: max_depth,
+        problem: &own_problem,
+    };
     strict
         .deserialize(&mut reader)
         .and_then(|value| reader.end().map(|()| value))
@@ -222,10 +225,22 @@ mod tests {
     #[test]
     fn accepts_what_serde_json_accepts() {
         for text in [
-            "null", " true\n", "0", "-0", "1e3", "18446744073709551615", "\"\\u0041\\ud83d\\ude00\"", "[]", "{}",
+            "null",
+            " true\n",
+            "0",
+            "-0",
+            "1e3",
+            "18446744073709551615",
+            "\"\\u0041\\ud83d\\ude00\"",
+            "[]",
+            "{}",
             r#"{"a":[1,{"b":null},-2.5],"c":"\n"}"#,
         ] {
-            assert_eq!(parse_strict(text.as_bytes(), 8), Ok(serde_json::from_str(text).unwrap()), "{text}");
+            assert_eq!(
+                parse_strict(text.as_bytes(), 8),
+                Ok(serde_json::from_str(text).unwrap()),
+                "{text}"
+            );
         }
     }
 
@@ -255,14 +270,25 @@ mod tests {
 
     #[test]
     fn depth_is_counted_in_containers() {
-        for (text, max_depth, fits) in
-            [("1", 0, true), ("[]", 0, false), ("[]", 1, true), ("[[1]]", 1, false), (r#"{"a":[{}]}"#, 3, true)]
-        {
-            assert_eq!(parse_strict(text.as_bytes(), max_depth).is_ok(), fits, "{text} {max_depth}");
+        for (text, max_depth, fits) in [
+            ("1", 0, true),
+            ("[]", 0, false),
+            ("[]", 1, true),
+            ("[[1]]", 1, false),
+            (r#"{"a":[{}]}"#, 3, true),
+        ] {
+            assert_eq!(
+                parse_strict(text.as_bytes(), max_depth).is_ok(),
+                fits,
+                "{text} {max_depth}"
+            );
         }
         let bomb = "[".repeat(100_000);
         assert_eq!(problem(bomb.as_bytes(), 32), Some(JsonProblem::TooDeep));
-        assert!(parse_strict(bomb.as_bytes(), usize::MAX).is_err(), "the reader's own limit still holds");
+        assert!(
+            parse_strict(bomb.as_bytes(), usize::MAX).is_err(),
+            "the reader's own limit still holds"
+        );
     }
 
     #[test]
@@ -276,18 +302,27 @@ mod tests {
     #[test]
     fn canonical_form_ignores_order_and_spelling_only() {
         for (left, right, same) in [
-            (r#"{"b":1,"a":[true,null]}"#, r#"{ "a" : [true, null], "\u0062":1 }"#, true),
+            (
+                r#"{"b":1,"a":[true,null]}"#,
+                r#"{ "a" : [true, null], "\u0062":1 }"#,
+                true,
+            ),
             (r#"{"a":{"c":1,"b":2}}"#, r#"{"a":{"b":2,"c":1}}"#, true),
             (r#"{"a":"x"}"#, r#"{"a":"X"}"#, false),
             ("[1,2]", "[2,1]", false),
             (r#"{"a":"1"}"#, r#"{"a":1}"#, false),
             (r#"{"a":"b\",\"c\":\"d"}"#, r#"{"a":"b","c":"d"}"#, false), // SUBID-R-4: escaped, never concatenated raw
         ] {
-            let forms: Vec<_> =
-                [left, right].iter().map(|text| canonical(&serde_json::from_str(text).unwrap())).collect();
+            let forms: Vec<_> = [left, right]
+                .iter()
+                .map(|text| canonical(&serde_json::from_str(text).unwrap()))
+                .collect();
             assert_eq!(forms[0] == forms[1], same, "{left} {right}");
         }
-        assert_eq!(canonical(&json!({"z": [1, {"y": "é\n", "x": 1.5}], "a": false})), r#"{"a":false,"z":[1,{"x":1.5,"y":"é\n"}]}"#);
+        assert_eq!(
+            canonical(&json!({"z": [1, {"y": "é\n", "x": 1.5}], "a": false})),
+            r#"{"a":false,"z":[1,{"x":1.5,"y":"é\n"}]}"#
+        );
     }
 
     #[test]
@@ -302,7 +337,11 @@ mod tests {
             (Some(""), false),
             (None, false),
         ] {
-            assert_eq!(content_type_is(header, "application/secevent+jwt"), expected, "{header:?}");
+            assert_eq!(
+                content_type_is(header, "application/secevent+jwt"),
+                expected,
+                "{header:?}"
+            );
         }
     }
 }

@@ -131,7 +131,10 @@ pub fn well_known_url(issuer: &str, suffix: &str) -> Result<String, MetadataErro
         return Err(MetadataError::IssuerUrl);
     }
     let path = url.path().strip_suffix('/').unwrap_or(url.path());
-    Ok(format!("{}/.well-known/{suffix}{path}", url.origin().ascii_serialization()))
+    Ok(format!(
+        "{}/.well-known/{suffix}{path}",
+        url.origin().ascii_serialization()
+    ))
 }
 
 #[cfg(test)]
@@ -142,20 +145,50 @@ mod tests {
     fn well_known_goes_between_host_and_path() {
         // SSF 7.2 vectors
         for (issuer, expected) in [
-            ("https://signals.quarry.example", "https://signals.quarry.example/.well-known/ssf-configuration"),
-            ("https://signals.quarry.example/", "https://signals.quarry.example/.well-known/ssf-configuration"),
-            ("https://signals.quarry.example/t/9", "https://signals.quarry.example/.well-known/ssf-configuration/t/9"),
-            ("https://signals.quarry.example/t/9/", "https://signals.quarry.example/.well-known/ssf-configuration/t/9"),
-            ("https://signals.quarry.example:8443/a", "https://signals.quarry.example:8443/.well-known/ssf-configuration/a"),
-            ("http://localhost:8787", "http://localhost:8787/.well-known/ssf-configuration"),
+            (
+                "https://signals.quarry.example",
+                "https://signals.quarry.example/.well-known/ssf-configuration",
+            ),
+            (
+                "https://signals.quarry.example/",
+                "https://signals.quarry.example/.well-known/ssf-configuration",
+            ),
+            (
+                "https://signals.quarry.example/t/9",
+                "https://signals.quarry.example/.well-known/ssf-configuration/t/9",
+            ),
+            (
+                "https://signals.quarry.example/t/9/",
+                "https://signals.quarry.example/.well-known/ssf-configuration/t/9",
+            ),
+            (
+                "https://signals.quarry.example:8443/a",
+                "https://signals.quarry.example:8443/.well-known/ssf-configuration/a",
+            ),
+            (
+                "http://localhost:8787",
+                "http://localhost:8787/.well-known/ssf-configuration",
+            ),
         ] {
             assert_eq!(well_known_url(issuer, SSF_CONFIGURATION).as_deref(), Ok(expected));
         }
         for issuer in [
-            "", "DEFAULT", "signals.quarry.example", "urn:example:a", "ftp://a.example", "https://a.example?x",
-            "https://a.example#x", "https://u@a.example", "https://u:p@a.example", "file:///etc/passwd",
+            "",
+            "DEFAULT",
+            "signals.quarry.example",
+            "urn:example:a",
+            "ftp://a.example",
+            "https://a.example?x",
+            "https://a.example#x",
+            "https://u@a.example",
+            "https://u:p@a.example",
+            "file:///etc/passwd",
         ] {
-            assert_eq!(well_known_url(issuer, SSF_CONFIGURATION), Err(MetadataError::IssuerUrl), "{issuer}");
+            assert_eq!(
+                well_known_url(issuer, SSF_CONFIGURATION),
+                Err(MetadataError::IssuerUrl),
+                "{issuer}"
+            );
         }
     }
 
@@ -183,34 +216,59 @@ mod tests {
                 "default_subjects": "ALL",
             })
         );
-        assert_eq!(TransmitterMetadata::parse(document.to_string().as_bytes(), "https://a.example"), Ok(ours));
+        assert_eq!(
+            TransmitterMetadata::parse(document.to_string().as_bytes(), "https://a.example"),
+            Ok(ours)
+        );
     }
 
     #[test]
     fn foreign_documents_are_bound_to_their_issuer() {
         let parse = |text: &str| TransmitterMetadata::parse(text.as_bytes(), "https://a.example/t/9");
         let issuer = r#""issuer":"https://a.example/t/9""#;
-        let read = parse(&format!(r#"{{{issuer},"unknown":[1],"authorization_schemes":[{{"spec_urn":"urn:x","y":1}}]}}"#));
-        assert_eq!(read.map(|metadata| (metadata.jwks_uri, metadata.spec_version)), Ok((None, None)));
+        let read = parse(&format!(
+            r#"{{{issuer},"unknown":[1],"authorization_schemes":[{{"spec_urn":"urn:x","y":1}}]}}"#
+        ));
+        assert_eq!(
+            read.map(|metadata| (metadata.jwks_uri, metadata.spec_version)),
+            Ok((None, None))
+        );
         for (text, expected) in [
-            (r#"{"issuer":"https://a.example/t/9/"}"#.to_owned(), MetadataError::WrongIssuer), // SSF-7.2.4-2
-            (r#"{"issuer":"https://A.example/t/9"}"#.to_owned(), MetadataError::WrongIssuer),
+            (
+                r#"{"issuer":"https://a.example/t/9/"}"#.to_owned(),
+                MetadataError::WrongIssuer,
+            ), // SSF-7.2.4-2
+            (
+                r#"{"issuer":"https://A.example/t/9"}"#.to_owned(),
+                MetadataError::WrongIssuer,
+            ),
             (r#"{"issuer":7}"#.to_owned(), MetadataError::Shape),
             ("{}".to_owned(), MetadataError::Shape),
             ("[]".to_owned(), MetadataError::Shape),
             (r#"[null,"https://a.example/t/9"]"#.to_owned(), MetadataError::Shape),
             (format!(r#"{{{issuer},"jwks_uri":7}}"#), MetadataError::Shape),
-            (format!(r#"{{{issuer},"default_subjects":"SOME"}}"#), MetadataError::Shape),
+            (
+                format!(r#"{{{issuer},"default_subjects":"SOME"}}"#),
+                MetadataError::Shape,
+            ),
         ] {
             assert_eq!(parse(&text), Err(expected), "{text}");
         }
-        assert!(matches!(parse(&format!("{{{issuer},{issuer}}}")), Err(MetadataError::Json(_))));
+        assert!(matches!(
+            parse(&format!("{{{issuer},{issuer}}}")),
+            Err(MetadataError::Json(_))
+        ));
         assert!(matches!(parse("<html>"), Err(MetadataError::Json(_))));
     }
 
     #[test]
     fn oauth_documents_name_what_we_do() {
-        let server = authorization_server("https://a.example", "https://a.example/oauth/token", "https://a.example/jwks.json", &["ssf.read"]);
+        let server = authorization_server(
+            "https://a.example",
+            "https://a.example/oauth/token",
+            "https://a.example/jwks.json",
+            &["ssf.read"],
+        );
         assert_eq!(server["grant_types_supported"], json!(["client_credentials"]));
         let resource = protected_resource("https://a.example", "https://a.example", &["ssf.read"]);
         assert_eq!(resource["bearer_methods_supported"], json!(["header"])); // CIP-2.7.3-2

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod endpoint_url;
+pub mod event;
 pub mod jose;
 pub mod json;
 pub mod metadata;
@@ -12,3 +13,4 @@ pub mod push;
 pub mod secret;
 pub mod set;
 pub mod stream;
+pub mod subject;

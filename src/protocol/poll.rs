@@ -52,7 +52,11 @@ impl PollRequest {
 /// exist that cannot read it at all (pitfall 3).
 pub fn response(sets: &[(String, String)], more: bool) -> Value {
     let sets: Map<String, Value> = sets.iter().map(|(jti, set)| (jti.clone(), json!(set))).collect();
-    if more { json!({"sets": sets, "moreAvailable": true}) } else { json!({"sets": sets}) }
+    if more {
+        json!({"sets": sets, "moreAvailable": true})
+    } else {
+        json!({"sets": sets})
+    }
 }
 
 fn optional<T>(
@@ -60,12 +64,18 @@ fn optional<T>(
     name: &str,
     read: fn(&Value) -> Result<T, Invalid>,
 ) -> Result<Option<T>, Invalid> {
-    members.get(name).map(read).transpose().map_err(|found| found.under(name))
+    members
+        .get(name)
+        .map(read)
+        .transpose()
+        .map_err(|found| found.under(name))
 }
 
 /// A whole number from 0; one beyond our range asks for more than there can be, which is no reason to refuse.
 fn max_events(value: &Value) -> Result<u32, Invalid> {
-    let number = value.as_u64().ok_or_else(|| Invalid::here(Problem::NotA("a whole number from 0")))?;
+    let number = value
+        .as_u64()
+        .ok_or_else(|| Invalid::here(Problem::NotA("a whole number from 0")))?;
     Ok(u32::try_from(number).unwrap_or(u32::MAX))
 }
 
@@ -74,12 +84,17 @@ fn boolean(value: &Value) -> Result<bool, Invalid> {
 }
 
 fn ack(value: &Value) -> Result<Vec<String>, Invalid> {
-    let entries = value.as_array().ok_or_else(|| Invalid::here(Problem::NotA("an array")))?;
+    let entries = value
+        .as_array()
+        .ok_or_else(|| Invalid::here(Problem::NotA("an array")))?;
     if entries.len() > MAX_ENTRIES {
         return Err(Invalid::here(Problem::TooMany(MAX_ENTRIES)));
     }
     let jti = |(at, entry): (usize, &Value)| {
-        entry.as_str().map(str::to_owned).ok_or_else(|| Invalid::at(at, Problem::NotA("a string")))
+        entry
+            .as_str()
+            .map(str::to_owned)
+            .ok_or_else(|| Invalid::at(at, Problem::NotA("a string")))
     };
     entries.iter().enumerate().map(jti).collect()
 }
@@ -104,8 +119,18 @@ mod tests {
 
     #[test]
     fn an_empty_request_is_a_long_poll_for_anything() {
-        for body in ["", "  \r\n", "{}", r#"{"ack":[],"setErrs":{}}"#, r#"{"max_events":5,"stream_id":"s"}"#] {
-            assert_eq!(PollRequest::parse(body.as_bytes()), Ok(PollRequest::default()), "{body}");
+        for body in [
+            "",
+            "  \r\n",
+            "{}",
+            r#"{"ack":[],"setErrs":{}}"#,
+            r#"{"max_events":5,"stream_id":"s"}"#,
+        ] {
+            assert_eq!(
+                PollRequest::parse(body.as_bytes()),
+                Ok(PollRequest::default()),
+                "{body}"
+            );
         }
     }
 
@@ -153,7 +178,10 @@ mod tests {
             }
         }
         for body in [r#"{"ack":[],"ack":["a"]}"#, "{", "x"] {
-            assert!(matches!(PollRequest::parse(body.as_bytes()), Err(PollError::Json(_))), "{body}");
+            assert!(
+                matches!(PollRequest::parse(body.as_bytes()), Err(PollError::Json(_))),
+                "{body}"
+            );
         }
     }
 
@@ -162,15 +190,24 @@ mod tests {
         for (entries, accepted) in [(MAX_ENTRIES, true), (MAX_ENTRIES + 1, false)] {
             let acks: Vec<String> = (0..entries).map(|n| n.to_string()).collect();
             let errors: Map<String, Value> = acks.iter().map(|jti| (jti.clone(), json!({"err": "x"}))).collect();
-            assert_eq!(PollRequest::parse(json!({"ack": acks}).to_string().as_bytes()).is_ok(), accepted);
-            assert_eq!(PollRequest::parse(json!({"setErrs": errors}).to_string().as_bytes()).is_ok(), accepted);
+            assert_eq!(
+                PollRequest::parse(json!({"ack": acks}).to_string().as_bytes()).is_ok(),
+                accepted
+            );
+            assert_eq!(
+                PollRequest::parse(json!({"setErrs": errors}).to_string().as_bytes()).is_ok(),
+                accepted
+            );
         }
     }
 
     #[test]
     fn more_available_is_absent_when_false() {
         let sets = [("a".to_owned(), "x.y.z".to_owned())];
-        assert_eq!(response(&sets, true), json!({"sets": {"a": "x.y.z"}, "moreAvailable": true}));
+        assert_eq!(
+            response(&sets, true),
+            json!({"sets": {"a": "x.y.z"}, "moreAvailable": true})
+        );
         assert_eq!(response(&sets, false), json!({"sets": {"a": "x.y.z"}}));
         assert_eq!(response(&[], false), json!({"sets": {}})); // POLL-2.3-1
     }

@@ -48,7 +48,10 @@ pub struct Invalid {
 impl Invalid {
     /// A problem of the value itself; see [`Invalid::under`] for giving it a place.
     pub fn here(problem: Problem) -> Self {
-        Invalid { pointer: String::new(), problem }
+        Invalid {
+            pointer: String::new(),
+            problem,
+        }
     }
 
     /// A problem of the direct member `name`.
@@ -59,13 +62,18 @@ impl Invalid {
     /// The same finding seen from one level further out, where the value is the member or entry `name`.
     pub fn under(self, name: impl Display) -> Self {
         let name = name.to_string().replace('~', "~0").replace('/', "~1");
-        Invalid { pointer: format!("/{name}{}", self.pointer), ..self }
+        Invalid {
+            pointer: format!("/{name}{}", self.pointer),
+            ..self
+        }
     }
 }
 
 /// The value as an object, else "must be an object".
 pub fn object(value: &Value) -> Result<&Map<String, Value>, Invalid> {
-    value.as_object().ok_or_else(|| Invalid::here(Problem::NotA("an object")))
+    value
+        .as_object()
+        .ok_or_else(|| Invalid::here(Problem::NotA("an object")))
 }
 
 /// A non-empty string of at most `max` characters.
@@ -89,7 +97,11 @@ pub fn only_members(object: &Map<String, Value>, known: &[&str]) -> Result<(), I
 }
 
 fn subject_of(pointer: &str) -> String {
-    if pointer.is_empty() { String::from("the document ") } else { format!("{pointer} ") }
+    if pointer.is_empty() {
+        String::from("the document ")
+    } else {
+        format!("{pointer} ")
+    }
 }
 
 #[cfg(test)]
@@ -102,7 +114,10 @@ mod tests {
         let found = Invalid::at("a/b~c", Problem::Missing).under(3).under("events");
         assert_eq!(found.pointer, "/events/3/a~1b~0c");
         assert_eq!(found.to_string(), "/events/3/a~1b~0c is required");
-        assert_eq!(Invalid::here(Problem::NotA("an object")).to_string(), "the document must be an object");
+        assert_eq!(
+            Invalid::here(Problem::NotA("an object")).to_string(),
+            "the document must be an object"
+        );
     }
 
     #[test]

@@ -28,7 +28,10 @@ pub struct ErrorBody {
 
 impl ErrorBody {
     pub fn new(err: SetErr, description: impl Into<String>) -> Self {
-        ErrorBody { err, description: description.into() }
+        ErrorBody {
+            err,
+            description: description.into(),
+        }
     }
 
     /// `{"err": …, "description": …}`.
@@ -64,7 +67,10 @@ mod tests {
         // PUSH-2.3-3
         let body = ErrorBody::new(SetErr::InvalidAudience, "aud is not this recipient");
         let bytes = body.to_json().to_string();
-        assert_eq!(bytes, r#"{"description":"aud is not this recipient","err":"invalid_audience"}"#);
+        assert_eq!(
+            bytes,
+            r#"{"description":"aud is not this recipient","err":"invalid_audience"}"#
+        );
         assert_eq!(ErrorBody::parse(bytes.as_bytes()), Some(body));
     }
 
@@ -72,9 +78,18 @@ mod tests {
     fn foreign_bodies_are_read_leniently() {
         for (text, expected) in [
             (r#"{"err":"invalid_key"}"#, Some((SetErr::InvalidKey, ""))),
-            (r#"{"err":"jwtAud","description":"x","more":1}"#, Some((SetErr::Other("jwtAud".into()), "x"))),
-            (r#"{"err":"access_denied","description":{"en":"x"}}"#, Some((SetErr::AccessDenied, ""))),
-            (r#"{"err":"Invalid_Key","description":"case counts"}"#, Some((SetErr::Other("Invalid_Key".into()), "case counts"))),
+            (
+                r#"{"err":"jwtAud","description":"x","more":1}"#,
+                Some((SetErr::Other("jwtAud".into()), "x")),
+            ),
+            (
+                r#"{"err":"access_denied","description":{"en":"x"}}"#,
+                Some((SetErr::AccessDenied, "")),
+            ),
+            (
+                r#"{"err":"Invalid_Key","description":"case counts"}"#,
+                Some((SetErr::Other("Invalid_Key".into()), "case counts")),
+            ),
             (r#"{"err":1}"#, None),
             (r#"{"error":"invalid_request"}"#, None),
             (r#"["err"]"#, None),

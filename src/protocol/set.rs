@@ -79,7 +79,8 @@ impl Audience {
 /// Equal as sets: order and repeats do not count, one string equals an array of just it (SSF-8.1.1.3-11).
 impl PartialEq for Audience {
     fn eq(&self, other: &Self) -> bool {
-        self.values().iter().all(|value| other.contains(value)) && other.values().iter().all(|value| self.contains(value))
+        self.values().iter().all(|value| other.contains(value))
+            && other.values().iter().all(|value| self.contains(value))
     }
 }
 
@@ -204,7 +205,10 @@ impl Claims {
             _ => return Err(SetError::NotAnObject),
         };
         let iss = non_empty(&claims, "iss").ok_or(SetError::Issuer)?;
-        let aud = claims.get("aud").and_then(|aud| Audience::deserialize(aud).ok()).ok_or(SetError::Audience)?;
+        let aud = claims
+            .get("aud")
+            .and_then(|aud| Audience::deserialize(aud).ok())
+            .ok_or(SetError::Audience)?;
         let jti = non_empty(&claims, "jti").ok_or(SetError::Jti)?;
         let iat = claims.get("iat").and_then(seconds).ok_or(SetError::Time("iat"))?;
         // SSF-4.1.3-1: with the typ check, these two keep a SET from being taken for an ID Token or access token.
@@ -216,7 +220,9 @@ impl Claims {
             None => None,
         };
         let (event_type, event) = only_event(&claims)?;
-        let sub_id = claims.get("sub_id").filter(|sub_id| sub_id.get("format").is_some_and(Value::is_string));
+        let sub_id = claims
+            .get("sub_id")
+            .filter(|sub_id| sub_id.get("format").is_some_and(Value::is_string));
         Ok(Claims {
             iss,
             jti,
@@ -235,7 +241,10 @@ impl Claims {
 
 /// SSF-4.2.1-4: exactly one event, and its value is an object (SET-2-1).
 fn only_event(claims: &Map<String, Value>) -> Result<(String, Value), SetError> {
-    let events = claims.get("events").and_then(Value::as_object).ok_or(SetError::Events)?;
+    let events = claims
+        .get("events")
+        .and_then(Value::as_object)
+        .ok_or(SetError::Events)?;
     let mut entries = events.iter();
     match (entries.next(), entries.next()) {
         (Some((event_type, event)), None) if event.is_object() => Ok((event_type.clone(), event.clone())),
@@ -245,7 +254,11 @@ fn only_event(claims: &Map<String, Value>) -> Result<(String, Value), SetError> 
 }
 
 fn non_empty(claims: &Map<String, Value>, name: &str) -> Option<String> {
-    claims.get(name)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
+    claims
+        .get(name)?
+        .as_str()
+        .filter(|text| !text.is_empty())
+        .map(str::to_owned)
 }
 
 /// A NumericDate (RFC 7519 2) as whole seconds.

@@ -65,7 +65,9 @@ impl Delivery {
     /// Reads the `delivery` member. For poll the URL is ours, whatever the receiver sent (SSF-8.1.1.1-11).
     pub fn parse(value: &Value) -> Result<Delivery, StreamError> {
         let members = problem::object(value)?;
-        let method = members.get("method").ok_or_else(|| Invalid::at("method", Problem::Missing))?;
+        let method = members
+            .get("method")
+            .ok_or_else(|| Invalid::at("method", Problem::Missing))?;
         match method.as_str() {
             Some(POLL) => Ok(Delivery::Poll),
             Some(PUSH) => Ok(Delivery::Push {
@@ -82,7 +84,9 @@ impl Delivery {
 }
 
 fn endpoint_url(members: &Map<String, Value>) -> Result<String, StreamError> {
-    let value = members.get("endpoint_url").ok_or_else(|| Invalid::here(Problem::Missing))?;
+    let value = members
+        .get("endpoint_url")
+        .ok_or_else(|| Invalid::here(Problem::Missing))?;
     problem::text(value, MAX_URI).map(str::to_owned)
 }
 
@@ -128,15 +132,25 @@ fn optional<T>(
     name: &str,
     read: fn(&Value) -> Result<T, Invalid>,
 ) -> Result<Option<T>, Invalid> {
-    members.get(name).map(read).transpose().map_err(|found| found.under(name))
+    members
+        .get(name)
+        .map(read)
+        .transpose()
+        .map_err(|found| found.under(name))
 }
 
 fn events_requested(value: &Value) -> Result<Vec<String>, StreamError> {
-    let entries = value.as_array().ok_or_else(|| Invalid::here(Problem::NotA("an array")))?;
+    let entries = value
+        .as_array()
+        .ok_or_else(|| Invalid::here(Problem::NotA("an array")))?;
     if entries.len() > MAX_EVENTS_REQUESTED {
         return Err(Invalid::here(Problem::TooMany(MAX_EVENTS_REQUESTED)));
     }
-    let uri = |(at, entry)| problem::text(entry, MAX_URI).map(str::to_owned).map_err(|found| found.under(at));
+    let uri = |(at, entry)| {
+        problem::text(entry, MAX_URI)
+            .map(str::to_owned)
+            .map_err(|found| found.under(at))
+    };
     entries.iter().enumerate().map(uri).collect()
 }
 
@@ -191,7 +205,10 @@ impl Configuration {
         put("stream_id", json!(self.stream_id));
         put("iss", json!(self.iss));
         put("aud", json!(self.aud));
-        put("delivery", json!({"method": self.delivery.method(), "endpoint_url": endpoint_url}));
+        put(
+            "delivery",
+            json!({"method": self.delivery.method(), "endpoint_url": endpoint_url}),
+        );
         put("events_supported", json!(self.events_supported));
         if let Some(requested) = &self.events_requested {
             put("events_requested", json!(requested));

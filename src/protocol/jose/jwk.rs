@@ -114,7 +114,11 @@ impl Jwks {
                 _ => Err(KeyError::NoKid),
             };
         };
-        let mut named = self.keys.iter().filter(|key| key.kid.as_deref() == Some(kid)).peekable();
+        let mut named = self
+            .keys
+            .iter()
+            .filter(|key| key.kid.as_deref() == Some(kid))
+            .peekable();
         if named.peek().is_some() {
             return named.find(|key| key.alg == alg).ok_or(KeyError::AlgorithmMismatch);
         }
@@ -133,11 +137,18 @@ impl Jwk {
             return Err(JwkError::PrivatePartPublished);
         }
         check_purpose(members)?;
-        if members.get("alg").is_some_and(|named| named.as_str() != Some(alg.name())) {
+        if members
+            .get("alg")
+            .is_some_and(|named| named.as_str() != Some(alg.name()))
+        {
             return Err(JwkError::Algorithm);
         }
         check_strength(&public)?;
-        Ok(Jwk { kid: kid_of(value), alg, public })
+        Ok(Jwk {
+            kid: kid_of(value),
+            alg,
+            public,
+        })
     }
 }
 
@@ -173,9 +184,10 @@ fn public_part(members: &Map<String, Value>) -> Result<(Alg, Value), JwkError> {
     let text = |name: &'static str| members.get(name).and_then(Value::as_str).ok_or(JwkError::Member(name));
     match text("kty")? {
         "RSA" => Ok((Alg::Rs256, json!({"kty": "RSA", "n": text("n")?, "e": text("e")?}))),
-        "EC" if text("crv")? == "P-256" => {
-            Ok((Alg::Es256, json!({"kty": "EC", "crv": "P-256", "x": text("x")?, "y": text("y")?})))
-        }
+        "EC" if text("crv")? == "P-256" => Ok((
+            Alg::Es256,
+            json!({"kty": "EC", "crv": "P-256", "x": text("x")?, "y": text("y")?}),
+        )),
         _ => Err(JwkError::UnsupportedType),
     }
 }
@@ -184,20 +196,34 @@ fn public_part(members: &Map<String, Value>) -> Result<(Alg, Value), JwkError> {
 fn check_purpose(members: &Map<String, Value>) -> Result<(), JwkError> {
     let used_for_signatures = members.get("use").is_none_or(|purpose| purpose.as_str() == Some("sig"));
     let may_verify = members.get("key_ops").is_none_or(|operations| {
-        operations.as_array().is_some_and(|list| list.iter().any(|operation| operation.as_str() == Some("verify")))
+        operations
+            .as_array()
+            .is_some_and(|list| list.iter().any(|operation| operation.as_str() == Some("verify")))
     });
-    if used_for_signatures && may_verify { Ok(()) } else { Err(JwkError::Purpose) }
+    if used_for_signatures && may_verify {
+        Ok(())
+    } else {
+        Err(JwkError::Purpose)
+    }
 }
 
 fn check_strength(minimal: &Value) -> Result<(), JwkError> {
     match typed(minimal)? {
-        JsonWebKey::Rsa { modulus, public_exponent, .. } => {
+        JsonWebKey::Rsa {
+            modulus,
+            public_exponent,
+            ..
+        } => {
             let bits = bit_length(&modulus);
             if !(MIN_RSA_BITS..=MAX_RSA_BITS).contains(&bits) {
                 return Err(JwkError::RsaSize(bits));
             }
             let odd = public_exponent.last().is_some_and(|byte| byte & 1 == 1);
-            if odd && (2..=64).contains(&bit_length(&public_exponent)) { Ok(()) } else { Err(JwkError::RsaExponent) }
+            if odd && (2..=64).contains(&bit_length(&public_exponent)) {
+                Ok(())
+            } else {
+                Err(JwkError::RsaExponent)
+            }
         }
         JsonWebKey::EllipticCurve { x, y, .. } => match (x.len(), y.len()) {
             (32, 32) => Ok(()),

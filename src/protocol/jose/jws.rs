@@ -113,7 +113,10 @@ pub fn parse(token: &str) -> Result<Unverified<'_>, JwsError> {
 impl Unverified<'_> {
     /// Releases the claims. Call it only after the signature over `signing_input` was verified with a key of the issuer.
     pub fn assume_verified(self) -> Verified {
-        Verified { header: self.header, claims: self.claims }
+        Verified {
+            header: self.header,
+            claims: self.claims,
+        }
     }
 
     /// One top-level string claim, unverified: for choosing whose keys to try, never to act on. `None` when the claims

@@ -152,8 +152,14 @@ mod tests {
             (with("exp", json!("soon")), Err(TokenError::Malformed)),
             (with("exp", Value::Null), Err(TokenError::Malformed)),
             (with("aud", json!([])), Err(TokenError::Malformed)),
-            (good.to_string().replacen('{', r#"{"iss":"https://evil.example","#, 1), Err(TokenError::Malformed)),
-            (r#"["a","b","c","d","ssf.read",1,2,"e"]"#.to_owned(), Err(TokenError::Malformed)),
+            (
+                good.to_string().replacen('{', r#"{"iss":"https://evil.example","#, 1),
+                Err(TokenError::Malformed),
+            ),
+            (
+                r#"["a","b","c","d","ssf.read",1,2,"e"]"#.to_owned(),
+                Err(TokenError::Malformed),
+            ),
             ("null".to_owned(), Err(TokenError::Malformed)),
             (with("extra", json!({"a": 1})), Ok(token())),
         ] {
@@ -174,11 +180,21 @@ mod tests {
         ] {
             assert_eq!(token().check(issuer, at), expected, "{at} {issuer}");
         }
-        let other = AccessToken { aud: Audience::One("https://other.example".into()), ..token() };
+        let other = AccessToken {
+            aud: Audience::One("https://other.example".into()),
+            ..token()
+        };
         assert_eq!(other.check(ISSUER, now), Err(TokenError::Audience));
-        let long = AccessToken { exp: now + MAX_LIFETIME + 1, ..token() };
+        let long = AccessToken {
+            exp: now + MAX_LIFETIME + 1,
+            ..token()
+        };
         assert_eq!(long.check(ISSUER, now), Err(TokenError::Lifetime)); // CIP-2.7.1-4
-        let odd = AccessToken { iat: i64::MIN, exp: i64::MAX, ..token() };
+        let odd = AccessToken {
+            iat: i64::MIN,
+            exp: i64::MAX,
+            ..token()
+        };
         assert_eq!(odd.check(ISSUER, now), Err(TokenError::Lifetime));
     }
 

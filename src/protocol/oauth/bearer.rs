@@ -36,7 +36,10 @@ impl BearerError {
             BearerError::InvalidRequest(text) => challenge("invalid_request", text),
             BearerError::InvalidToken(text) => challenge("invalid_token", text),
             BearerError::InsufficientScope(scope) => {
-                format!("Bearer realm=\"{REALM}\", error=\"insufficient_scope\", scope=\"{}\"", scope.name())
+                format!(
+                    "Bearer realm=\"{REALM}\", error=\"insufficient_scope\", scope=\"{}\"",
+                    scope.name()
+                )
             }
         }
     }
@@ -68,7 +71,10 @@ pub fn bearer(authorization: Option<&str>) -> Result<&str, BearerError> {
 /// The grammar of RFC 6750 section 2.1: token characters, then padding.
 fn is_token68(token: &str) -> bool {
     let body = token.trim_end_matches('=');
-    !body.is_empty() && body.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte))
+    !body.is_empty()
+        && body
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte))
 }
 
 #[cfg(test)]
@@ -103,9 +109,21 @@ mod tests {
         // CIP-2.7.3-5
         for (error, status, challenge) in [
             (BearerError::Missing, 401, r#"Bearer realm="ssf""#),
-            (BearerError::InvalidToken("expired"), 401, r#"Bearer realm="ssf", error="invalid_token", error_description="expired""#),
-            (BearerError::InvalidRequest("x"), 400, r#"Bearer realm="ssf", error="invalid_request", error_description="x""#),
-            (BearerError::InsufficientScope(Scope::SsfManage), 403, r#"Bearer realm="ssf", error="insufficient_scope", scope="ssf.manage""#),
+            (
+                BearerError::InvalidToken("expired"),
+                401,
+                r#"Bearer realm="ssf", error="invalid_token", error_description="expired""#,
+            ),
+            (
+                BearerError::InvalidRequest("x"),
+                400,
+                r#"Bearer realm="ssf", error="invalid_request", error_description="x""#,
+            ),
+            (
+                BearerError::InsufficientScope(Scope::SsfManage),
+                403,
+                r#"Bearer realm="ssf", error="insufficient_scope", scope="ssf.manage""#,
+            ),
         ] {
             assert_eq!((error.status(), error.www_authenticate().as_str()), (status, challenge));
         }

@@ -55,7 +55,9 @@ impl ScopeSet {
         if text.is_empty() {
             return Err(ScopeError::Empty);
         }
-        text.split(' ').map(|name| Scope::from_name(name).ok_or(ScopeError::Unknown)).collect()
+        text.split(' ')
+            .map(|name| Scope::from_name(name).ok_or(ScopeError::Unknown))
+            .collect()
     }
 
     /// Reads the scopes of a token, passing over names that mean nothing to us.
@@ -131,7 +133,10 @@ mod tests {
     fn parses_known_names_only() {
         for (text, expected) in [
             ("ssf.read", Ok("ssf.read")),
-            ("events.publish ssf.manage ssf.read", Ok("ssf.read ssf.manage events.publish")),
+            (
+                "events.publish ssf.manage ssf.read",
+                Ok("ssf.read ssf.manage events.publish"),
+            ),
             ("ssf.read ssf.read", Ok("ssf.read")),
             ("", Err(ScopeError::Empty)),
             ("ssf.read  ssf.manage", Err(ScopeError::Unknown)),
@@ -139,7 +144,11 @@ mod tests {
             ("SSF.READ", Err(ScopeError::Unknown)),
             ("ssf.manage.poll", Err(ScopeError::Unknown)), // CIP-2.7.2-8: a suffixed scope is another scope
         ] {
-            assert_eq!(ScopeSet::parse(text).map(|scopes| scopes.to_string()), expected.map(String::from), "{text}");
+            assert_eq!(
+                ScopeSet::parse(text).map(|scopes| scopes.to_string()),
+                expected.map(String::from),
+                "{text}"
+            );
         }
     }
 

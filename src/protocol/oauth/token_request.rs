@@ -62,7 +62,11 @@ impl OAuthError {
 
     /// The HTTP status of the answer.
     pub fn status(&self) -> u16 {
-        if self.error == OAuthCode::InvalidClient { 401 } else { 400 }
+        if self.error == OAuthCode::InvalidClient {
+            401
+        } else {
+            400
+        }
     }
 
     /// The challenge that goes with a 401.
@@ -106,12 +110,20 @@ pub fn parse_token_request(authorization: Option<&str>, form: &[u8]) -> Result<T
     if client_id.len() > MAX_CREDENTIAL || client_secret.len() > MAX_CREDENTIAL {
         return Err(OAuthError::invalid_client());
     }
-    let scope = form.get("scope").map(ScopeSet::parse).transpose().map_err(|error| match error {
-        ScopeError::Unknown | ScopeError::Empty => {
-            OAuthError::new(OAuthCode::InvalidScope, "the scope is unknown or malformed")
-        }
-    })?;
-    Ok(TokenRequest { client_id, client_secret: Secret::new(client_secret), scope })
+    let scope = form
+        .get("scope")
+        .map(ScopeSet::parse)
+        .transpose()
+        .map_err(|error| match error {
+            ScopeError::Unknown | ScopeError::Empty => {
+                OAuthError::new(OAuthCode::InvalidScope, "the scope is unknown or malformed")
+            }
+        })?;
+    Ok(TokenRequest {
+        client_id,
+        client_secret: Secret::new(client_secret),
+        scope,
+    })
 }
 
 fn invalid_request(description: &'static str) -> OAuthError {
@@ -155,7 +167,10 @@ impl Form {
     }
 
     fn get(&self, name: &str) -> Option<&str> {
-        let (_, value) = self.0.iter().find(|(other, value)| other == name && !value.is_empty())?;
+        let (_, value) = self
+            .0
+            .iter()
+            .find(|(other, value)| other == name && !value.is_empty())?;
         Some(value)
     }
 }
@@ -193,7 +208,9 @@ mod tests {
     }
 
     fn code(authorization: Option<&str>, form: &str) -> Result<(), OAuthCode> {
-        parse_token_request(authorization, form.as_bytes()).map(|_| ()).map_err(|error| error.error)
+        parse_token_request(authorization, form.as_bytes())
+            .map(|_| ())
+            .map_err(|error| error.error)
     }
 
     #[test]
@@ -206,7 +223,10 @@ mod tests {
             (None, format!("{GRANT}&client_id=id&client_secret=s3cret&scope=")),
         ] {
             let request = parse_token_request(authorization, form.as_bytes()).unwrap();
-            assert_eq!((request.client_id.as_str(), request.client_secret.expose().as_str()), ("id", "s3cret"));
+            assert_eq!(
+                (request.client_id.as_str(), request.client_secret.expose().as_str()),
+                ("id", "s3cret")
+            );
             assert_eq!(request.scope, None);
         }
     }
@@ -215,7 +235,10 @@ mod tests {
     fn credentials_are_form_decoded_inside_basic() {
         // RFC 6749 2.3.1; the secret may hold colons, the id only an encoded one
         let request = parse_token_request(Some(&basic("a%3Ab+c:p%C3%A9:%2B%25")), GRANT.as_bytes()).unwrap();
-        assert_eq!((request.client_id.as_str(), request.client_secret.expose().as_str()), ("a:b c", "pé:+%"));
+        assert_eq!(
+            (request.client_id.as_str(), request.client_secret.expose().as_str()),
+            ("a:b c", "pé:+%")
+        );
     }
 
     #[test]
@@ -237,7 +260,11 @@ mod tests {
             (good, "grant_type=", InvalidRequest),
             (good, "grant_type=password", UnsupportedGrantType),
             (good, "grant_type=Client_Credentials", UnsupportedGrantType),
-            (good, "grant_type=client_credentials&grant_type=client_credentials", InvalidRequest),
+            (
+                good,
+                "grant_type=client_credentials&grant_type=client_credentials",
+                InvalidRequest,
+            ),
             (good, "grant_type=client_credentials&x=1&x=2", InvalidRequest),
             (good, "grant_type=client_credentials&client_secret=s", InvalidRequest),
             (good, "grant_type=client_credentials&client_id=other", InvalidRequest),
@@ -264,8 +291,14 @@ mod tests {
     #[test]
     fn errors_know_their_answer() {
         let error = OAuthError::invalid_client();
-        assert_eq!((error.status(), error.www_authenticate().as_deref()), (401, Some(r#"Basic realm="ssf", charset="UTF-8""#)));
-        assert_eq!(error.to_json(), json!({"error": "invalid_client", "error_description": "client authentication failed"}));
+        assert_eq!(
+            (error.status(), error.www_authenticate().as_deref()),
+            (401, Some(r#"Basic realm="ssf", charset="UTF-8""#))
+        );
+        assert_eq!(
+            error.to_json(),
+            json!({"error": "invalid_client", "error_description": "client authentication failed"})
+        );
         let error = invalid_request("grant_type is missing");
         assert_eq!((error.status(), error.www_authenticate()), (400, None));
     }
