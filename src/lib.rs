@@ -10,3 +10,6 @@
 
 pub mod protocol;
 pub mod delivery;
+pub mod edge;
+pub mod receiver;
+pub mod transmitter;

@@ -10,6 +10,7 @@ use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::rc::Rc;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::chunk::{Jti, Lane, NewItem, pack, unpack};
@@ -81,7 +82,7 @@ pub enum AppendError {
 }
 
 /// How much waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Queued {
     pub events: u64,
     pub bytes: u64,

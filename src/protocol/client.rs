@@ -2,6 +2,7 @@
 //!
 //! Members that would change nothing are refused with their place, because accepted and ignored is worse than refused.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::endpoint_url::{EndpointUrl, UrlPolicy};
@@ -23,11 +24,12 @@ const MEMBERS: [&str; 4] = ["client_name", "scope", "audience", "push_endpoints"
 pub type ClientError = Invalid;
 
 /// A client as registered.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientMetadata {
     pub client_name: String,
     pub scope: ScopeSet,
     /// The `aud` of the client's streams. Present whenever the scope lets it have streams; a mere publisher needs none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audience: Option<Audience>,
     /// Endpoints and prefixes that need no handshake, in serialised form (see [`super::endpoint_url::registered`]).
     pub push_endpoints: Vec<String>,

@@ -4,10 +4,10 @@
 //! tenant's alarm finishes what a crash left in between. The routing table may be wider than the truth, never narrower.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::delivery::meta::Migration;
 use crate::delivery::sql::{Row, Sql, SqlError};
+use crate::protocol::client::ClientMetadata;
 
 use super::keyring;
 
@@ -27,7 +27,7 @@ const FIRST_SCHEMA: Migration = &[
 pub struct Client {
     pub client_id: String,
     /// RFC 7591 member names, as they were accepted.
-    pub metadata: Value,
+    pub metadata: ClientMetadata,
     /// Unix milliseconds.
     pub created_at: u64,
 }
@@ -86,13 +86,14 @@ pub struct Child {
 
 /// Registers a client.
 pub fn add_client(sql: &dyn Sql, client: &Client, secret_hash: &[u8]) -> Result<(), SqlError> {
+    let metadata = serde_json::to_string(&client.metadata).map_err(|error| SqlError::corrupt("client", error))?;
     sql.exec(
         "INSERT INTO client (client_id, secret_hash, created_at, metadata) VALUES (?, ?, ?, ?)",
         &[
             client.client_id.as_str().into(),
             secret_hash.into(),
             (client.created_at as i64).into(),
-            client.metadata.to_string().into(),
+            metadata.into(),
         ],
     )
     .map(|_| ())
@@ -240,6 +241,8 @@ mod tests {
     use super::*;
     use crate::delivery::meta::migrate;
     use crate::delivery::sql::testing::{Fault, TestSql};
+    use crate::protocol::oauth::ScopeSet;
+    use crate::protocol::set::Audience;
 
     fn database() -> TestSql {
         let sql = TestSql::default();
@@ -299,7 +302,12 @@ mod tests {
         let sql = database();
         let acme = Client {
             client_id: "c1".into(),
-            metadata: serde_json::json!({"client_name": "Acme"}),
+            metadata: ClientMetadata {
+                client_name: "Acme".into(),
+                scope: ScopeSet::parse("ssf.read").unwrap(),
+                audience: Some(Audience::One("a".into())),
+                push_endpoints: vec![],
+            },
             created_at: 3,
         };
         add_client(&sql, &acme, &[1, 2]).unwrap();

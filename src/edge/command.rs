@@ -1,0 +1,209 @@
+//! What the Worker and the objects say to each other: one command and one reply enum per object class, JSON over POST.
+//!
+//! Commands may carry secrets; nothing here implements `Debug`, so that none can be logged by accident.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::delivery::outbox::Queued;
+use crate::protocol::client::ClientMetadata;
+use crate::protocol::jose::jws::Alg;
+use crate::protocol::oauth::ScopeSet;
+use crate::protocol::set::Audience;
+use crate::receiver::inbox::{Accepted, StoreOutcome, Stored};
+use crate::receiver::keys::FetchedKeys;
+use crate::receiver::source::Source;
+use crate::transmitter::registry::{Child, Client};
+use crate::transmitter::stream::{Published, Stream};
+
+/// Why an object did not do what it was asked to. The Worker turns it into the standard's own error.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// There is no such thing, or not for this caller: the same answer on purpose.
+    NotFound,
+    /// The object is empty or deleted.
+    Gone,
+    /// The caller's client does not exist any more.
+    UnknownClient,
+    /// The client's secret or id is wrong.
+    BadCredentials,
+    /// The client may not have this scope.
+    ScopeRefused,
+    /// Something in the request is not acceptable, at this place.
+    Invalid { pointer: String, detail: String },
+    /// It stands against what is there.
+    Conflict { detail: String },
+    /// The event at this index of the command carries an id that was used for another event.
+    IdConflict { index: usize },
+    /// The caller's copy of the configuration is older than the object's.
+    Stale,
+    /// A remote party did not give what was needed; trying later may help.
+    RemoteFailed { detail: String },
+    /// Our own fault; the object logged it.
+    Internal,
+}
+
+/// What a command answers.
+pub type Answer<R> = Result<R, Refusal>;
+
+/// Commands to the object of a tenant.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum TenantCommand {
+    /// Fixes the origin unless that was done before.
+    PinOrigin { origin: String },
+    Origin,
+    RegisterClient { metadata: ClientMetadata },
+    Clients,
+    Client { client_id: String },
+    /// Checks a client's secret and signs an access token.
+    IssueToken { client_id: String, client_secret: String, scope: Option<ScopeSet>, issuer: String },
+    /// The published keys; makes the first one.
+    Jwks,
+    /// The key that signs now, sealed.
+    SigningKey,
+    CreateStream(NewStream),
+    Streams { client_id: Option<String> },
+    DeleteStream { client_id: String, stream_id: String },
+    /// Which streams may want these types. With a client: whether it still exists, too.
+    Route { event_types: Vec<String>, client_id: Option<String> },
+    CreateSource(NewSource),
+    Sources,
+    DeleteSource { source_id: String },
+}
+
+/// A stream to be created, checked by the Worker as far as it can.
+#[derive(Serialize, Deserialize)]
+pub struct NewStream {
+    pub client_id: String,
+    pub issuer: String,
+    /// `None` for poll.
+    pub endpoint_url: Option<String>,
+    pub authorization_header: Option<String>,
+    pub events_requested: Option<Vec<String>>,
+    pub description: Option<String>,
+}
+
+/// A source to be created.
+#[derive(Serialize, Deserialize)]
+pub struct NewSource {
+    pub issuer: String,
+    pub audience: Audience,
+    pub description: Option<String>,
+    pub jwks: Option<Value>,
+    pub authorization_hash: String,
+}
+
+/// What a tenant answers.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TenantReply {
+    Done,
+    Origin(Option<String>),
+    Registered { client: Client, client_secret: String },
+    Clients(Vec<Client>),
+    Client(Client),
+    Token { access_token: String, expires_in: i64, scope: ScopeSet },
+    Jwks(Vec<Value>),
+    SigningKey(SealedKey),
+    Stream(Stream),
+    Source(Source),
+    Children(Vec<Child>),
+    Route(Vec<String>),
+}
+
+/// A signing key as a tenant lends it to its streams.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct SealedKey {
+    pub kid: String,
+    pub alg: Alg,
+    pub sealed: String,
+    /// The object that sealed it: part of what the seal authenticates.
+    pub sealed_by: String,
+}
+
+/// Commands to the object of a stream.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum StreamCommand {
+    Create { stream: Stream, authorization_header: Option<String> },
+    Read { client_id: Option<String> },
+    Delete,
+    Append { events: Vec<Published> },
+    Poll { client_id: String, request: PollCommand },
+    Health,
+    Deliveries,
+    DeadLetters { after: i64, limit: u32 },
+}
+
+/// A poll request on its way to the stream.
+#[derive(Serialize, Deserialize)]
+pub struct PollCommand {
+    pub max_events: Option<u32>,
+    pub return_immediately: bool,
+    pub ack: Vec<String>,
+    /// `jti`, `err`, `description`.
+    pub set_errs: Vec<(String, String, String)>,
+}
+
+/// What a stream answers.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StreamReply {
+    Done,
+    Stream(Stream),
+    /// How many of the events this stream carries; accepted before counts too.
+    Appended { matched: usize },
+    Sets { sets: Vec<(String, String)>, more: bool },
+    Health(Health),
+    Deliveries(Vec<Value>),
+    DeadLetters { dead_letters: Vec<Value>, cursor: i64 },
+}
+
+/// How a stream is doing.
+#[derive(Serialize, Deserialize)]
+pub struct Health {
+    pub stream: Stream,
+    pub queued: Queued,
+    /// Why delivery waits, and until when.
+    pub hold: Option<Value>,
+    pub next_wake_at: Option<u64>,
+    /// Since the object woke.
+    pub last_success_at: Option<u64>,
+    pub last_error: Option<Value>,
+    pub dead_letters: u64,
+}
+
+/// Commands to the object of a source.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum SourceCommand {
+    Create { source: Source },
+    /// The source and the keys it has.
+    View,
+    /// Fetches the issuer's keys, unless that was done a moment ago.
+    RefreshKeys,
+    /// Stores an accepted event, if the caller judged it by the current configuration.
+    Store { rev: u64, event: Accepted },
+    Events { after: i64, limit: u32 },
+    Delete,
+}
+
+/// What a source answers.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceReply {
+    Done,
+    View(SourceView),
+    Keys(FetchedKeys),
+    Stored(StoreOutcome),
+    Events(Vec<Stored>),
+}
+
+/// What the edge needs to know of a source to judge a token.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct SourceView {
+    pub source: Source,
+    pub keys: Option<FetchedKeys>,
+}

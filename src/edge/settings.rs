@@ -1,0 +1,232 @@
+//! Every setting of a deployment, in one table: name, unit, default, and what it is for.
+//!
+//! They come from wrangler `vars` and secrets, or from the environment under `npm run serve`. A value that does not parse, or
+//! a name that is not in the table, makes the Worker refuse all requests: a setting is never accepted and ignored.
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use thiserror::Error;
+
+use crate::delivery::courier;
+use crate::delivery::retry::RetryPolicy;
+use crate::protocol::secret::Secret;
+
+/// One row of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setting {
+    pub name: &'static str,
+    /// As text; empty when there is none.
+    pub default: &'static str,
+    pub unit: &'static str,
+    pub text: &'static str,
+}
+
+const fn row(name: &'static str, default: &'static str, unit: &'static str, text: &'static str) -> Setting {
+    Setting { name, default, unit, text }
+}
+
+/// The table. `src/edge/settings.json` is this in JSON, for the launcher; a test keeps them equal.
+#[rustfmt::skip]
+pub const TABLE: &[Setting] = &[
+    row("ADMIN_TOKEN", "", "secret", "Bearer token of the operator. Unset: there is no admin API."),
+    row("KEY_ENCRYPTION_KEY", "", "secret, 32 bytes base64url", "Encrypts private keys and receivers' secrets at rest. Required."),
+    row("PUBLIC_URL", "", "origin", "Origin of every advertised URL. Unset: the origin of the first operator request, pinned then."),
+    row("ALLOW_LOOPBACK", "0", "0 or 1", "1 accepts http and loopback endpoints: development and tests only."),
+    row("DEVELOPMENT", "0", "0 or 1", "1 hands the operator's token to the page on a loopback host: development only."),
+    row("WINDOW", "6", "pushes", "Pushes in flight at once on one stream; 1 gives strict order across subjects."),
+    row("PUSH_TIMEOUT_MS", "15000", "ms", "A push without a complete answer by then has failed."),
+    row("RETRY_BASE_MS", "1000", "ms", "Longest wait after the first failure; doubles with each further one."),
+    row("RETRY_CAP_MS", "300000", "ms", "Longest wait between two attempts that the endpoint did not ask for."),
+    row("GIVE_UP_AFTER_S", "259200", "s", "An event that failed for this long goes to the dead letters."),
+    row("RUN_MS", "20000", "ms", "One delivery run starts no push after this; the next run goes on."),
+    row("RETENTION_S", "604800", "s", "Delivered events are kept this long for replay; never less than the 10 minutes that event ids are remembered."),
+    row("INBOX_RETENTION_S", "2592000", "s", "Received events are kept this long, and so is the memory of their jti."),
+    row("LONG_POLL_MS", "25000", "ms", "A poll without events is held this long."),
+    row("STREAMS_PER_CLIENT", "10", "streams", "A client that has this many gets 409 for a further one."),
+    row("TOKEN_TTL_S", "3600", "s", "Life of an access token; at most 3600."),
+    row("JWKS_MAX_AGE_S", "300", "s", "How long others may cache our keys."),
+    row("KEY_REFETCH_MS", "60000", "ms", "A source's issuer is asked for its keys at most this often."),
+];
+
+/// The parsed settings of this deployment.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub admin_token: Option<Secret<String>>,
+    pub key_encryption_key: Secret<Vec<u8>>,
+    pub public_url: Option<String>,
+    pub allow_loopback: bool,
+    pub development: bool,
+    pub window: usize,
+    pub push_timeout_ms: u32,
+    pub retry: RetryPolicy,
+    pub run_ms: u64,
+    pub retention_ms: u64,
+    pub inbox_retention_ms: u64,
+    pub long_poll_ms: u64,
+    pub streams_per_client: u64,
+    pub token_ttl_s: i64,
+    pub jwks_max_age_s: u64,
+    pub key_refetch_ms: u64,
+}
+
+/// Why a deployment's settings are refused.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SettingsError {
+    #[error("{0} is not a setting")]
+    Unknown(String),
+    #[error("{0} is required")]
+    Missing(&'static str),
+    #[error("{name} must be {wanted}")]
+    Malformed { name: &'static str, wanted: String },
+}
+
+impl Settings {
+    /// Reads settings from names and values, as an environment gives them. An empty value counts as not set.
+    pub fn from_pairs(pairs: &[(String, String)]) -> Result<Self, SettingsError> {
+        if let Some((name, _)) = pairs.iter().find(|(name, _)| TABLE.iter().all(|row| row.name != name)) {
+            return Err(SettingsError::Unknown(name.clone()));
+        }
+        let given = Given(pairs);
+        let key = given.text("KEY_ENCRYPTION_KEY").ok_or(SettingsError::Missing("KEY_ENCRYPTION_KEY"))?;
+        let key = Base64UrlUnpadded::decode_vec(key.trim_end_matches('='))
+            .ok()
+            .filter(|bytes| bytes.len() == 32)
+            .ok_or_else(|| malformed("KEY_ENCRYPTION_KEY", "32 bytes in base64url"))?;
+        Ok(Self {
+            admin_token: given.text("ADMIN_TOKEN").map(|token| Secret::new(token.to_owned())),
+            key_encryption_key: Secret::new(key),
+            public_url: given.text("PUBLIC_URL").map(origin).transpose()?,
+            allow_loopback: given.flag("ALLOW_LOOPBACK")?,
+            development: given.flag("DEVELOPMENT")?,
+            window: given.number("WINDOW", 1, 64)? as usize,
+            push_timeout_ms: u32::try_from(given.number("PUSH_TIMEOUT_MS", 1, 60_000)?).unwrap_or(u32::MAX),
+            retry: RetryPolicy {
+                base_ms: given.number("RETRY_BASE_MS", 1, 3_600_000)?,
+                cap_ms: given.number("RETRY_CAP_MS", 1, 86_400_000)?,
+                give_up_after_ms: given.number("GIVE_UP_AFTER_S", 0, 31_536_000)? * 1000,
+            },
+            // An alarm may run for 15 minutes on the platform; deploys want it far shorter.
+            run_ms: given.number("RUN_MS", 1, 600_000)?,
+            retention_ms: given.number("RETENTION_S", 0, 31_536_000)? * 1000,
+            inbox_retention_ms: given.number("INBOX_RETENTION_S", 60, 315_360_000)? * 1000,
+            long_poll_ms: given.number("LONG_POLL_MS", 0, 25_000)?,
+            streams_per_client: given.number("STREAMS_PER_CLIENT", 1, 1_000)?,
+            token_ttl_s: i64::try_from(given.number("TOKEN_TTL_S", 1, 3600)?).unwrap_or(3600),
+            jwks_max_age_s: given.number("JWKS_MAX_AGE_S", 0, 86_400)?,
+            key_refetch_ms: given.number("KEY_REFETCH_MS", 0, 86_400_000)?,
+        })
+    }
+
+    /// How streams are delivered.
+    pub fn courier(&self) -> courier::Policy {
+        courier::Policy { window: self.window, retry: self.retry }
+    }
+}
+
+struct Given<'a>(&'a [(String, String)]);
+
+impl Given<'_> {
+    fn text(&self, name: &'static str) -> Option<&str> {
+        let given = self.0.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str());
+        let default = || TABLE.iter().find(|row| row.name == name).map(|row| row.default);
+        given.filter(|value| !value.is_empty()).or_else(default).filter(|value| !value.is_empty())
+    }
+
+    fn flag(&self, name: &'static str) -> Result<bool, SettingsError> {
+        match self.text(name) {
+            None | Some("0") => Ok(false),
+            Some("1") => Ok(true),
+            Some(_) => Err(malformed(name, "0 or 1")),
+        }
+    }
+
+    fn number(&self, name: &'static str, least: u64, most: u64) -> Result<u64, SettingsError> {
+        let wanted = || malformed(name, &format!("a whole number from {least} to {most}"));
+        let text = self.text(name).ok_or_else(wanted)?;
+        text.parse::<u64>().ok().filter(|value| (least..=most).contains(value)).ok_or_else(wanted)
+    }
+}
+
+/// An origin: scheme and authority in their serialised form, nothing after.
+fn origin(text: &str) -> Result<String, SettingsError> {
+    let wanted = || malformed("PUBLIC_URL", "an http or https origin without a path");
+    let url = url::Url::parse(text).map_err(|_| wanted())?;
+    let origin = url.origin().ascii_serialization();
+    let bare = matches!(url.scheme(), "http" | "https")
+        && url.path() == "/"
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
+    if bare { Ok(origin) } else { Err(wanted()) }
+}
+
+fn malformed(name: &'static str, wanted: &str) -> SettingsError {
+    SettingsError::Malformed { name, wanted: wanted.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: (&str, &str) = ("KEY_ENCRYPTION_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8");
+
+    fn read(pairs: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+        let pairs: Vec<_> = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Settings::from_pairs(&pairs)
+    }
+
+    #[test]
+    fn only_the_key_is_required_and_the_rest_has_defaults() {
+        assert_eq!(read(&[]).unwrap_err(), SettingsError::Missing("KEY_ENCRYPTION_KEY"));
+        let settings = read(&[KEY]).unwrap();
+        assert_eq!(settings.admin_token, None);
+        assert_eq!((settings.window, settings.push_timeout_ms), (6, 15_000));
+        assert_eq!(settings.retry.give_up_after_ms, 72 * 3_600_000);
+        assert!(!settings.allow_loopback && !settings.development);
+        assert!(!format!("{settings:?}").contains("AAEC"), "secrets stay out of logs");
+    }
+
+    #[test]
+    fn what_is_unknown_or_malformed_is_refused() {
+        assert_eq!(read(&[KEY, ("WINDOWS", "6")]).unwrap_err(), SettingsError::Unknown("WINDOWS".into()));
+        for (name, value) in [
+            ("WINDOW", "0"),
+            ("WINDOW", "six"),
+            ("WINDOW", "-1"),
+            ("WINDOW", "1.5"),
+            ("TOKEN_TTL_S", "3601"),
+            ("LONG_POLL_MS", "25001"),
+            ("ALLOW_LOOPBACK", "true"),
+            ("PUBLIC_URL", "heliograph.example"),
+            ("PUBLIC_URL", "https://heliograph.example/path"),
+            ("PUBLIC_URL", "https://u:p@heliograph.example"),
+            ("PUBLIC_URL", "ftp://heliograph.example"),
+        ] {
+            let error = read(&[KEY, (name, value)]).unwrap_err();
+            assert!(matches!(error, SettingsError::Malformed { name: found, .. } if found == name), "{name}={value}");
+        }
+        assert!(read(&[("KEY_ENCRYPTION_KEY", "c2hvcnQ")]).is_err());
+    }
+
+    #[test]
+    fn an_origin_is_kept_in_one_form_and_an_empty_value_counts_as_unset() {
+        let settings = read(&[KEY, ("PUBLIC_URL", "HTTPS://Heliograph.example:443/"), ("WINDOW", "")]).unwrap();
+        assert_eq!(settings.public_url.as_deref(), Some("https://heliograph.example"));
+        assert_eq!(settings.window, 6);
+    }
+
+    #[test]
+    fn the_launchers_list_is_this_table() {
+        let rows: Vec<_> = TABLE
+            .iter()
+            .map(|row| serde_json::json!({"name": row.name, "default": row.default, "unit": row.unit, "text": row.text}))
+            .collect();
+        let expected = format!("{}\n", serde_json::to_string_pretty(&rows).unwrap());
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/edge/settings.json");
+        if std::env::var_os("UPDATE_SETTINGS").is_some() {
+            std::fs::write(path, &expected).unwrap();
+        }
+        let found = std::fs::read_to_string(path).unwrap_or_default();
+        assert_eq!(found, expected, "run: UPDATE_SETTINGS=1 cargo test --lib the_launchers_list");
+    }
+}
