@@ -1,0 +1,86 @@
+// One HTTP exchange, both sides as they went over the wire with secrets masked,
+// and beside them the decoded token and the curl command where there are any.
+
+import { html, nothing } from "../vendor/lit-html.js";
+import { visible, line } from "../text.js";
+import { variables } from "../curl.js";
+import { badge } from "./badge.js";
+import { copyButton } from "./copy.js";
+import { json } from "./json.js";
+import { tabs } from "./tabs.js";
+
+const MEANS = {
+  TOKEN: "the operator token",
+  ACCESS_TOKEN: "the access token of step 3",
+  CLIENT_ID: "the client_id of step 2",
+  CLIENT_SECRET: "the client_secret of step 2",
+  RECEIVER_AUTH: "the authorization_header of step 1",
+  RECEIVE_URL: "the receive_url of step 1",
+  SOURCE_ID: "the source_id of step 1",
+  STREAM_ID: "the stream_id of step 5",
+};
+
+const raw = (label, content, id = nothing) => html`<pre tabindex="0" role="region" aria-label=${label} id=${id}>${content}</pre>`;
+
+const head = (first, headers) => html`<b>${visible(first)}</b>\n${headers.map(([name, text]) => html`<span class="j-key">${visible(name)}</span>: ${visible(text)}\n`)}`;
+
+function requestPane(request, step) {
+  return raw(`Raw request, step ${step}`, html`${head(`${request.method} ${request.path}`, request.headers)}${request.body ? html`\n${json(request.body)}` : nothing}`);
+}
+
+function responsePane(response, step) {
+  if (!response) return html`<p class="none">No answer came.</p>`;
+  return raw(`Raw response, step ${step}`, html`${head(String(response.status), response.headers)}${response.body ? html`\n${json(response.body)}` : html`<span class="j-aside">\nno body</span>`}`);
+}
+
+function decodedPane(set, verdict, step) {
+  return html`
+    ${verdict ? html`<p class="verdict">${badge(verdict.kind, verdict.word)} <span>${verdict.why}</span></p>` : nothing}
+    <p class="cap">Header</p>
+    ${raw(`Decoded header, step ${step}`, json(set.headerText))}
+    <p class="cap">Claims</p>
+    ${raw(`Decoded claims, step ${step}`, json(set.claimsText))}
+    <p class="cap">As sent</p>
+    ${raw(`Token as sent, step ${step}`, dotted(set.compact))}`;
+}
+
+/** The three parts of a compact token, told apart. */
+function dotted(compact) {
+  const [header, claims, signature] = compact.split(".");
+  return html`<span class="wrap"><span class="j-key">${header}</span>.<span class="j-string">${claims}</span>.<span class="j-number">${signature}</span></span>`;
+}
+
+function curlPane(command, id, step) {
+  const names = variables(command);
+  return html`${raw(`Command, step ${step}`, visible(command), `${id}-command`)}
+    ${names.length > 0 ? html`<p class="note">${names.map((name, i) => html`${i > 0 ? ", " : nothing}<code>$${name}</code> is ${MEANS[name] ?? "yours to fill in"}`)}.</p>` : nothing}`;
+}
+
+/**
+ * `exchange` or, before anything is sent, `preview` (a request alone); `set` and `verdict` where a
+ * token is involved. `first` is the tab shown until the reader chooses one.
+ */
+export function exchangeView({ id, step, exchange, preview, set, verdict, first, chosen, choose, said, changed }) {
+  const request = exchange?.request ?? preview;
+  const all = [];
+  if (request) all.push({ key: "request", label: "Request", panel: requestPane(request, step) });
+  if (exchange) all.push({ key: "response", label: "Response", panel: responsePane(exchange.response, step) });
+  if (set) all.push({ key: "decoded", label: "Decoded", panel: decodedPane(set, verdict, step) });
+  if (request) all.push({ key: "curl", label: "curl", panel: curlPane(request.curl, id, step) });
+  if (all.length === 0) return nothing;
+  const aside = request
+    ? copyButton({
+        key: `${id}-curl`,
+        label: html`Copy as curl<span class="unseen">, step ${step}</span>`,
+        text: () => request.curl,
+        said,
+        changed,
+        fallback: async () => {
+          choose("curl");
+          await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+          return document.getElementById(`${id}-command`);
+        },
+      })
+    : nothing;
+  return tabs({ id, label: `Step ${line(step, 4)}`, tabs: all, chosen: chosen ?? first ?? all[0].key, choose, aside });
+}
