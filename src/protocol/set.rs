@@ -346,3 +346,6 @@ pub fn content_hash(bytes: &[u8]) -> [u8; 8] {
 pub(super) fn first_bytes<const N: usize>(digest: &[u8]) -> [u8; N] {
     digest.first_chunk().copied().unwrap_or([0; N])
 }
+
+#[cfg(test)]
+mod tests;

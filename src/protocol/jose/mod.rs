@@ -4,3 +4,6 @@
 
 pub mod jwk;
 pub mod jws;
+
+#[cfg(test)]
+mod tests;
