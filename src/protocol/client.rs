@@ -120,3 +120,137 @@ fn unique(entries: &[Value], read: impl Fn(&Value) -> Result<String, Invalid>) -
     }
     Ok(values)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::endpoint_url::UrlError;
+    use crate::protocol::oauth::ScopeError;
+    use serde_json::json;
+
+    fn good() -> Value {
+        json!({
+            "client_name": "Acme",
+            "scope": "ssf.read ssf.manage",
+            "audience": "https://acme.io",
+            "push_endpoints": ["https://acme.io/events", "https://HOOKS.acme.io"],
+        })
+    }
+
+    fn parse(body: &Value) -> Result<ClientMetadata, ClientError> {
+        ClientMetadata::parse(body, &UrlPolicy::default())
+    }
+
+    fn with(name: &str, value: Value) -> Value {
+        let mut body = good();
+        body[name] = value;
+        body
+    }
+
+    fn without(name: &str) -> Value {
+        let mut body = good();
+        body.as_object_mut().unwrap().remove(name);
+        body
+    }
+
+    #[test]
+    fn a_receiver_is_read_with_its_endpoints_serialised() {
+        assert_eq!(
+            parse(&good()),
+            Ok(ClientMetadata {
+                client_name: "Acme".into(),
+                scope: ScopeSet::parse("ssf.read ssf.manage").unwrap(),
+                audience: Some(Audience::One("https://acme.io".into())),
+                push_endpoints: vec!["https://acme.io/events".into(), "https://hooks.acme.io/".into()],
+            })
+        );
+        assert_eq!(
+            parse(&without("push_endpoints")).map(|client| client.push_endpoints),
+            Ok(vec![])
+        );
+        let several = parse(&with("audience", json!(["a", "b"]))).unwrap();
+        assert_eq!(several.audience, Some(Audience::Many(vec!["a".into(), "b".into()])));
+    }
+
+    #[test]
+    fn a_publisher_needs_no_audience() {
+        let body = json!({"client_name": "Back end", "scope": "events.publish"});
+        assert_eq!(parse(&body).map(|client| client.audience), Ok(None));
+    }
+
+    #[test]
+    fn faults_are_found_and_placed() {
+        for (body, pointer, problem) in [
+            (json!(null), "", Problem::NotA("an object")),
+            (
+                with("redirect_uris", json!([])),
+                "/redirect_uris",
+                Problem::UnknownMember,
+            ),
+            (with("client_id", json!("mine")), "/client_id", Problem::UnknownMember),
+            (without("client_name"), "/client_name", Problem::Missing),
+            (with("client_name", json!("")), "/client_name", Problem::Empty),
+            (
+                with("client_name", json!("a".repeat(201))),
+                "/client_name",
+                Problem::TooLong(200),
+            ),
+            (without("scope"), "/scope", Problem::Missing),
+            (with("scope", json!(["ssf.read"])), "/scope", Problem::NotA("a string")),
+            (
+                with("scope", json!("admin")),
+                "/scope",
+                Problem::Scope(ScopeError::Unknown),
+            ),
+            (with("scope", json!("")), "/scope", Problem::Scope(ScopeError::Empty)),
+            (without("audience"), "/audience", Problem::Missing),
+            (with("audience", json!([])), "/audience", Problem::Empty),
+            (with("audience", json!(["a", ""])), "/audience/1", Problem::Empty),
+            (with("audience", json!(["a", "a"])), "/audience/1", Problem::Duplicate),
+            (
+                with("audience", json!(7)),
+                "/audience",
+                Problem::NotA("a string or an array of strings"),
+            ),
+            (
+                with("push_endpoints", json!("https://acme.io")),
+                "/push_endpoints",
+                Problem::NotA("an array"),
+            ),
+            (
+                with("push_endpoints", json!(["https://acme.io", 1])),
+                "/push_endpoints/1",
+                Problem::NotA("a string"),
+            ),
+            (
+                with("push_endpoints", json!(["http://acme.io"])),
+                "/push_endpoints/0",
+                Problem::Url(UrlError::Scheme),
+            ),
+            (
+                with("push_endpoints", json!(["https://10.0.0.1/"])),
+                "/push_endpoints/0",
+                Problem::Url(UrlError::IpAddress),
+            ),
+            (
+                with("push_endpoints", json!(["https://acme.io", "https://ACME.io/"])),
+                "/push_endpoints/1",
+                Problem::Duplicate,
+            ),
+            (
+                with("push_endpoints", json!(vec!["https://acme.io"; 33])),
+                "/push_endpoints",
+                Problem::TooMany(32),
+            ),
+        ] {
+            assert_eq!(
+                parse(&body),
+                Err(Invalid {
+                    pointer: pointer.into(),
+                    problem
+                }),
+                "{body}"
+            );
+        }
+    }
+}

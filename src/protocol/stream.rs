@@ -226,3 +226,6 @@ impl Configuration {
         Value::Object(object)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -85,3 +85,6 @@ pub fn validate_subject(uri: &str, sub_id: &Value) -> Result<(), EventError> {
         SubjectRule::Identifier | SubjectRule::Any => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -129,3 +129,149 @@ fn toe(value: &Value) -> Result<i64, PublishError> {
         .as_i64()
         .ok_or_else(|| Invalid::here(Problem::NotA("a whole number of seconds")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
+
+    fn event() -> Value {
+        json!({"type": REVOKED, "sub_id": {"format": "email", "email": "ana@quarry.example"}})
+    }
+
+    fn with(name: &str, value: Value) -> Value {
+        let mut event = event();
+        event[name] = value;
+        event
+    }
+
+    fn without(name: &str) -> Value {
+        let mut event = event();
+        event.as_object_mut().unwrap().remove(name);
+        event
+    }
+
+    #[test]
+    fn a_request_is_read_whole() {
+        let full = json!({
+            "id": "evt-1", "type": REVOKED, "sub_id": {"format": "opaque", "id": "1"},
+            "event": {"initiating_entity": "admin"}, "txn": "tx-1", "toe": 1_795_263_000,
+        });
+        let request = PublishRequest::parse(&json!({"events": [full, event()]})).unwrap();
+        assert_eq!(
+            request.events,
+            [
+                NewEvent {
+                    id: Some("evt-1".into()),
+                    event_type: REVOKED.into(),
+                    sub_id: json!({"format": "opaque", "id": "1"}),
+                    event: json!({"initiating_entity": "admin"}),
+                    txn: Some("tx-1".into()),
+                    toe: Some(1_795_263_000),
+                },
+                NewEvent {
+                    id: None,
+                    event_type: REVOKED.into(),
+                    sub_id: json!({"format": "email", "email": "ana@quarry.example"}),
+                    event: json!({}),
+                    txn: None,
+                    toe: None,
+                },
+            ]
+        );
+        // What passes between our own parts is the same document.
+        let passed = serde_json::to_value(&request).unwrap();
+        assert_eq!(PublishRequest::parse(&passed), Ok(request));
+    }
+
+    #[test]
+    fn faults_are_found_and_placed() {
+        use Problem::{Empty, Missing, NotA, Refused, TooLong, TooMany, UnknownMember};
+        for (body, pointer, problem) in [
+            (json!([]), "", NotA("an object")),
+            (json!({}), "/events", Missing),
+            (json!({"events": [event()], "dry_run": true}), "/dry_run", UnknownMember),
+            (json!({"events": event()}), "/events", NotA("an array")),
+            (json!({"events": []}), "/events", Empty),
+            (json!({"events": vec![event(); 1001]}), "/events", TooMany(1000)),
+            (json!({"events": [event(), 5]}), "/events/1", NotA("an object")),
+        ] {
+            assert_eq!(
+                PublishRequest::parse(&body),
+                Err(Invalid {
+                    pointer: pointer.into(),
+                    problem
+                }),
+                "{body}"
+            );
+        }
+        for (second, pointer, problem) in [
+            (with("subject", json!({})), "/events/1/subject", UnknownMember), // SSF-3.1.2-2, pitfall 2
+            (with("exp", json!(1)), "/events/1/exp", UnknownMember),
+            (without("type"), "/events/1/type", Missing),
+            (with("type", json!(1)), "/events/1/type", NotA("a string")),
+            (
+                with("type", json!("session-revoked")),
+                "/events/1/type",
+                Refused("is not a supported event type"),
+            ),
+            (without("sub_id"), "/events/1/sub_id", Missing),
+            (
+                with("sub_id", json!({"format": "email"})),
+                "/events/1/sub_id/email",
+                Missing,
+            ),
+            (with("event", json!(null)), "/events/1/event", NotA("an object")),
+            (
+                with("event", json!({"reason_admin": "x"})),
+                "/events/1/event/reason_admin",
+                NotA("an object"),
+            ),
+            (with("id", json!("")), "/events/1/id", Empty),
+            (with("id", json!(7)), "/events/1/id", NotA("a string")),
+            (with("id", json!("a".repeat(257))), "/events/1/id", TooLong(256)),
+            (with("txn", json!("a".repeat(257))), "/events/1/txn", TooLong(256)),
+            (with("toe", json!("now")), "/events/1/toe", NotA("a number of seconds")),
+            (
+                with("toe", json!(1.5)),
+                "/events/1/toe",
+                NotA("a whole number of seconds"),
+            ),
+            (
+                with("toe", json!(1_795_263_000_000_u64)),
+                "/events/1/toe",
+                Refused("must be in seconds, not milliseconds"),
+            ),
+        ] {
+            let body = json!({"events": [event(), second]});
+            assert_eq!(
+                PublishRequest::parse(&body),
+                Err(Invalid {
+                    pointer: pointer.into(),
+                    problem
+                }),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_type_may_restrict_its_subject() {
+        let recycled = "https://schemas.openid.net/secevent/risc/event-type/identifier-recycled";
+        let mut event = with("type", json!(recycled));
+        assert!(NewEvent::parse(&event).is_ok());
+        event["sub_id"] = json!({"format": "opaque", "id": "1"});
+        assert_eq!(NewEvent::parse(&event).unwrap_err().pointer, "/sub_id/format");
+    }
+
+    #[test]
+    fn a_thousand_events_fit() {
+        let body = json!({"events": vec![event(); MAX_EVENTS]});
+        assert_eq!(
+            PublishRequest::parse(&body).map(|request| request.events.len()),
+            Ok(MAX_EVENTS)
+        );
+    }
+}

@@ -115,3 +115,6 @@ fn list(value: &Value, check: impl Fn(&Value) -> Result<(), SubjectError>) -> Re
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
