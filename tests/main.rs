@@ -1,0 +1,11 @@
+//! All integration tests, as one program: they drive the built Worker inside a real workerd over HTTP.
+//!
+//! A topic is a folder with a `mod.rs`, named below (a file directly under `tests/` would be a program of its own).
+//! `npm test` builds what is missing and runs everything; `npm test -- NAME` runs the tests whose names contain NAME.
+
+// The tests are native code: the clock and the sleep that are banned for the Worker work here.
+#![allow(clippy::disallowed_methods)]
+
+mod floors;
+mod harness;
+mod smoke;
