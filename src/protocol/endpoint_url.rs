@@ -29,7 +29,7 @@ const REFUSED_SUFFIXES: [&str; 14] = [
 /// What the deployment allows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UrlPolicy {
-    /// Admits http and https on any port for localhost, *.localhost, 127.0.0.1 and [::1]. For development and tests,
+    /// Admits http and https on any port for localhost, *.localhost, 127.0.0.1 and `[::1]`. For development and tests,
     /// where also the documentation names under `.example` are let in: they resolve nowhere.
     pub allow_loopback: bool,
     /// Our own `host` or `host:port` (no port: the scheme's default). Only `/receive/{source_id}` may be called there.

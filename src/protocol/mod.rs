@@ -6,6 +6,8 @@ pub mod event;
 pub mod jose;
 pub mod json;
 pub mod metadata;
+#[cfg(test)]
+mod mutate;
 pub mod oauth;
 pub mod poll;
 pub mod problem;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::protocol::mutate;
 
 const RECEIVE: &str = "/receive/00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
@@ -355,4 +356,38 @@ fn the_scheme_and_port_of_an_entry_count() {
             "{text}"
         );
     }
+}
+
+/// SS-1: what was accepted once is accepted again as it was stored, means the same, and keeps every rule.
+#[test]
+fn accepted_urls_are_fixed_points() {
+    let seeds = [
+        "https://rp.harbour.io/events?a=b",
+        "https://RP.harbour.io.:443/a/../b/%2e/c",
+        "http://localhost:9000/hook",
+        "https://[::1]:9000/",
+        "https://xn--hxajbheg2az3al.gr/x",
+        "https://signals.quarry.io/receive/00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",
+    ];
+    let mut accepted = 0;
+    for bytes in mutate::variants(&seeds, 20_000) {
+        let Ok(text) = String::from_utf8(bytes) else { continue };
+        for policy in [production(), development()] {
+            let Ok(url) = EndpointUrl::parse(&text, &policy) else {
+                continue;
+            };
+            accepted += 1;
+            assert_eq!(EndpointUrl::parse(url.as_str(), &policy).as_ref(), Ok(&url), "{text}");
+            assert!(registered(&url, &[url.as_str().to_owned()]), "{text}");
+            assert!(url.as_str().bytes().all(|byte| byte.is_ascii_graphic()), "{text}");
+            assert!(!url.as_str().contains(['#', '\\']), "{text}");
+            if policy == production() {
+                assert!(
+                    url.origin().starts_with("https://") && !url.origin().ends_with('.'),
+                    "{text}"
+                );
+            }
+        }
+    }
+    assert!(accepted > 1_000, "the seeds are no longer near the rules: {accepted}");
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::jwk::{self, Jwk, JwkError, Jwks, KeyError, MAX_KEYS};
 use super::jws::{self, Alg, JwsError, SigningHeader};
 use crate::protocol::json::JsonProblem;
+use crate::protocol::mutate;
 
 /// A 2048-bit key made for these tests; its private part was thrown away after one signature.
 const RSA_N: &str = "rdU9dN6FfUClirIP2kyxbnnArHdvoud-8uwqzxvWV_p2Em8c9mSMrxFRjaSMnGQ-j7tMY1JgVo4aj9Fbb_5uVhuq8RQgLRVsCYJsde7eycsnYJwpLffQfIUc7pUSUfr2AEn7O_fGUAjPSoY5PdC45FicYosnDVMUH632xDhKdBOCNw7Dp6sVZ2gHh3SP0PkJ7KM2YBYrSLf9B7yU5If3d8bVvXVgwDbh62EpgQJ5aiOjDrIQDfbYTqoSSgcXnkRd3imYaDz2yXz6yaCVPzVeckYPm1kkEwOBkTEli8FZI0FEvVidJ574OHexPOC1XIuJoULgDR9nR-wbAgr6Ox2BYw";
@@ -343,4 +344,21 @@ fn algorithm_names_are_the_registered_ones() {
         );
     }
     assert_eq!(Alg::from_name("none"), None);
+}
+
+/// Any text parses or is refused; what parses is split at its own dots.
+#[test]
+fn no_text_upsets_the_token_parser() {
+    let mut accepted = 0;
+    for bytes in mutate::variants(&[RSA_TOKEN, "eyJhbGciOiJub25lIn0.e30.", "..", "a.b.c.d.e"], 5_000) {
+        let Ok(text) = std::str::from_utf8(&bytes) else {
+            continue;
+        };
+        let Ok(token) = jws::parse(text) else { continue };
+        accepted += 1;
+        assert!(text.starts_with(token.signing_input));
+        assert_eq!(jws::assemble(token.signing_input, &token.signature), text);
+        let _ = token.peek("iss");
+    }
+    assert!(accepted > 10, "{accepted}");
 }

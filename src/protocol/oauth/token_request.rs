@@ -200,6 +200,7 @@ fn hex_digit(byte: u8) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::mutate;
 
     const GRANT: &str = "grant_type=client_credentials";
 
@@ -301,5 +302,21 @@ mod tests {
         );
         let error = invalid_request("grant_type is missing");
         assert_eq!((error.status(), error.www_authenticate()), (400, None));
+    }
+
+    #[test]
+    fn no_form_or_header_upsets_the_parser() {
+        let form = format!("{GRANT}&client_id=a%20b&client_secret=%C3%A9&scope=ssf.read+ssf.manage");
+        for bytes in mutate::variants(&[&form], 10_000) {
+            if let Ok(request) = parse_token_request(None, &bytes) {
+                assert!(!request.client_id.is_empty() && !request.client_secret.expose().is_empty());
+            }
+        }
+        for bytes in mutate::variants(&[&basic("id:s3cret"), "Basic"], 10_000) {
+            let Ok(header) = String::from_utf8(bytes) else { continue };
+            if let Ok(request) = parse_token_request(Some(&header), GRANT.as_bytes()) {
+                assert!(!request.client_id.is_empty());
+            }
+        }
     }
 }

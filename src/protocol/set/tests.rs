@@ -1,4 +1,5 @@
 use super::*;
+use crate::protocol::mutate;
 use serde_json::json;
 
 const SESSION_REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
@@ -263,4 +264,19 @@ fn a_jti_depends_on_all_three_parts_and_where_they_end() {
 fn content_hashes_tell_contents_apart() {
     assert_eq!(content_hash(b""), [0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14]);
     assert_ne!(content_hash(b"a"), content_hash(b"b"));
+}
+
+/// Any bytes are claims or are refused, and what is read obeys the profile.
+#[test]
+fn no_bytes_upset_the_claims_parser() {
+    let seed = good().to_string();
+    let mut accepted = 0;
+    for bytes in mutate::variants(&[&seed], 20_000) {
+        if let Ok(claims) = Claims::parse(&bytes) {
+            accepted += 1;
+            assert!(!claims.jti.is_empty() && !claims.iss.is_empty() && claims.iat >= 0);
+            assert!(claims.event.is_object() && claims.sub_id["format"].is_string());
+        }
+    }
+    assert!(accepted > 100, "{accepted}");
 }
