@@ -5,8 +5,8 @@ import { html } from "../vendor/lit-html.js";
 
 let last = { key: null, said: "" };
 
-/** `key` names the button across renderings; `fallback` finds the element to select. */
-export function copyButton({ key, label, text, said, fallback, changed }) {
+/** `key` names the button across renderings, `name` is its full name for a voice; `fallback` finds the element to select. */
+export function copyButton({ key, label, name, text, said, fallback, changed }) {
   const press = async () => {
     try {
       await navigator.clipboard.writeText(text());
@@ -19,5 +19,5 @@ export function copyButton({ key, label, text, said, fallback, changed }) {
     said(last.said);
     changed();
   };
-  return html`<button type="button" class="small" @click=${press}>${label}</button><span class="said">${last.key === key ? last.said : ""}</span>`;
+  return html`<button type="button" class="small" aria-label=${name} @click=${press}>${label}</button><span class="said">${last.key === key ? last.said : ""}</span>`;
 }

@@ -58,9 +58,9 @@ function curlPane(command, id, step) {
 
 /**
  * `exchange` or, before anything is sent, `preview` (a request alone); `set` and `verdict` where a
- * token is involved. `first` is the tab shown until the reader chooses one.
+ * token is involved. Until the reader chooses a tab, the first one is shown.
  */
-export function exchangeView({ id, step, exchange, preview, set, verdict, first, chosen, choose, said, changed }) {
+export function exchangeView({ id, step, exchange, preview, set, verdict, chosen, choose, said, changed }) {
   const request = exchange?.request ?? preview;
   const all = [];
   if (request) all.push({ key: "request", label: "Request", panel: requestPane(request, step) });
@@ -71,7 +71,8 @@ export function exchangeView({ id, step, exchange, preview, set, verdict, first,
   const aside = request
     ? copyButton({
         key: `${id}-curl`,
-        label: html`Copy as curl<span class="unseen">, step ${step}</span>`,
+        label: "Copy as curl",
+        name: `Copy as curl, step ${step}`,
         text: () => request.curl,
         said,
         changed,
@@ -82,5 +83,5 @@ export function exchangeView({ id, step, exchange, preview, set, verdict, first,
         },
       })
     : nothing;
-  return tabs({ id, label: `Step ${line(step, 4)}`, tabs: all, chosen: chosen ?? first ?? all[0].key, choose, aside });
+  return tabs({ id, label: `Step ${line(step, 4)}`, tabs: all, chosen: chosen ?? all[0].key, choose, aside });
 }

@@ -30,7 +30,7 @@ export function stepRow({ step, record, label, ends, view, share, preview, actio
     <details ?open=${view.isOpen(id)} @toggle=${(event) => view.opened(id, event.target.open)}>
       <summary>
         <span class="number">${step.number}</span>
-        <span class="ends">${ends}<span class="unseen">: </span></span>
+        <span class="ends">${ends}</span>
         <span class="label">${label}</span>
         <span class="wire" aria-hidden="true"></span>
         <span class="path"><bdi>${shortened(record.path ?? step.path)}</bdi></span>
@@ -45,7 +45,6 @@ export function stepRow({ step, record, label, ends, view, share, preview, actio
         ${exchangeView({
           id, step: step.number,
           exchange: record.exchange, preview, set: record.set, verdict: record.verdict,
-          first: step.request || step.back || !record.set ? undefined : "decoded",
           chosen: view.tab(id), choose: (key) => view.choose(id, key),
           said: view.said, changed: view.changed,
         })}
