@@ -55,7 +55,7 @@ function freePort(address, wished) {
 
 if (import.meta.url === pathToFileURL(process.argv[1]).href) {
   await main(async () => {
-    const server = await serve(process.env);
+    const server = await serve(process.env, process.env.HELIOGRAPH_PROFILE || 'release');
     let stopping = false;
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
       process.on(signal, () => { stopping = true; void server.stop(); });

@@ -1,6 +1,7 @@
 // Running other programs. Quiet by default: what a program prints is shown only when it fails.
 
 import { spawn } from 'node:child_process';
+import path from 'node:path';
 import { root } from './paths.mjs';
 
 /** An expected failure: its message says what to do, so no stack trace is printed. */
@@ -11,15 +12,15 @@ const TAIL_BYTES = 16 * 1024;
 
 /**
  * Runs a program to its end. Resolves to its output; rejects with a `Failure` when it cannot be started or exits non-zero.
- * `env` is added to our own environment (undefined removes a name), `inherit` lets it print as it goes,
- * `timeoutMs` ends it when it takes longer.
+ * `env` is added to our own environment (undefined removes a name), `inherit` lets it print as it goes, `input` lets it
+ * ask, `timeoutMs` ends it when it takes longer.
  */
-export function run(program, args, { env = {}, cwd = root, inherit = false, timeoutMs } = {}) {
+export function run(program, args, { env = {}, cwd = root, inherit = false, input = false, timeoutMs } = {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, {
       cwd,
       env: mergeEnv(env),
-      stdio: ['ignore', inherit ? 'inherit' : 'pipe', inherit ? 'inherit' : 'pipe'],
+      stdio: [input ? 'inherit' : 'ignore', inherit ? 'inherit' : 'pipe', inherit ? 'inherit' : 'pipe'],
       timeout: timeoutMs,
     });
     let stdout = '';
@@ -33,6 +34,12 @@ export function run(program, args, { env = {}, cwd = root, inherit = false, time
       reject(new Failure(`${all.slice(-TAIL_BYTES)}\n${[program, ...args].join(' ')} ${how}`.trimStart()));
     });
   });
+}
+
+/** Runs a program whose output is for the reader: a test runner, a linter, wrangler. */
+export async function show(program, args, env = {}) {
+  process.stderr.write(`heliograph: ${[path.basename(program), ...args].join(' ')}\n`);
+  await run(program, args, { env, inherit: true });
 }
 
 /** The trimmed standard output of a program, or null when it fails or does not exist. */

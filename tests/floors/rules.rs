@@ -3,11 +3,25 @@
 use super::tokens::{Token, tokens};
 
 /// The rooms and their floors. A room names only rooms on floors below its own.
-const ROOMS: [(&str, u8); 5] = [("protocol", 1), ("delivery", 2), ("transmitter", 3), ("receiver", 3), ("edge", 4)];
+const ROOMS: [(&str, u8); 5] = [
+    ("protocol", 1),
+    ("delivery", 2),
+    ("transmitter", 3),
+    ("receiver", 3),
+    ("edge", 4),
+];
 
 /// Named only in `src/edge` and `src/lib.rs`. Mostly crates that exist for wasm only.
 const PLATFORM: [&str; 10] = [
-    "worker", "wasm_bindgen", "wasm_bindgen_futures", "web_sys", "js_sys", "axum", "futures_util", "getrandom", "http_body_util",
+    "worker",
+    "wasm_bindgen",
+    "wasm_bindgen_futures",
+    "web_sys",
+    "js_sys",
+    "axum",
+    "futures_util",
+    "getrandom",
+    "http_body_util",
     "console_error_panic_hook",
 ];
 
@@ -17,7 +31,10 @@ pub fn violations(path: &str, source: &str) -> Vec<String> {
     if parts == ["lib.rs"] {
         return Vec::new();
     }
-    let Some(&(room, floor)) = ROOMS.iter().find(|(room, _)| parts[0] == *room || parts[0] == format!("{room}.rs")) else {
+    let Some(&(room, floor)) = ROOMS
+        .iter()
+        .find(|(room, _)| parts[0] == *room || parts[0] == format!("{room}.rs"))
+    else {
         return vec![format!("src/{path}:1: this file is in none of the rooms")];
     };
 
@@ -25,11 +42,16 @@ pub fn violations(path: &str, source: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut report = |line: usize, reason: String| found.push(format!("src/{path}:{line}: {reason}"));
     for (name, line) in rooms_named(&tokens, module_depth(&parts)) {
-        let Some(&(_, other)) = ROOMS.iter().find(|(room, _)| *room == name) else { continue };
+        let Some(&(_, other)) = ROOMS.iter().find(|(room, _)| *room == name) else {
+            continue;
+        };
         if other > floor {
             report(line, format!("`{room}` (floor {floor}) names `{name}` (floor {other})"));
         } else if other == floor && name != room {
-            report(line, format!("`{room}` and `{name}` stand side by side and must not name each other"));
+            report(
+                line,
+                format!("`{room}` and `{name}` stand side by side and must not name each other"),
+            );
         }
     }
     if room != "edge" {
@@ -42,7 +64,11 @@ pub fn violations(path: &str, source: &str) -> Vec<String> {
 
 /// How many modules are above the file's own: `super` that often is the crate.
 fn module_depth(parts: &[&str]) -> usize {
-    if parts.last() == Some(&"mod.rs") { parts.len() - 1 } else { parts.len() }
+    if parts.last() == Some(&"mod.rs") {
+        parts.len() - 1
+    } else {
+        parts.len()
+    }
 }
 
 /// All names that follow `crate::` or a chain of `super::` that reaches the crate, also inside a group.
@@ -72,7 +98,8 @@ fn end_of_supers(tokens: &[Token<'_>], start: usize, depth: usize) -> Option<usi
     let mut supers = 0;
     loop {
         supers += usize::from(tokens.get(at)?.text == "super");
-        let goes_on = tokens.get(at + 1).is_some_and(|token| token.text == "::") && tokens.get(at + 2).is_some_and(|token| token.text == "super");
+        let goes_on = tokens.get(at + 1).is_some_and(|token| token.text == "::")
+            && tokens.get(at + 2).is_some_and(|token| token.text == "super");
         if !goes_on {
             return (supers >= depth).then_some(at + 1);
         }

@@ -26,8 +26,12 @@ pub fn tokens(source: &str) -> Vec<Token<'_>> {
 }
 
 fn is_code(text: &str, first: char) -> bool {
-    let skipped = first.is_whitespace() || text.starts_with("//") || text.starts_with("/*") || text.ends_with(['"', '#']) && text.len() > 1;
-    !skipped && !(first == '\'' && text.len() > 1) && first != '"'
+    let skipped = first.is_whitespace()
+        || text.starts_with("//")
+        || text.starts_with("/*")
+        || text.ends_with(['"', '#']) && text.len() > 1;
+    let literal = first == '"' || first == '\'' && text.len() > 1;
+    !skipped && !literal
 }
 
 fn token_length(rest: &str, first: char) -> usize {
@@ -47,7 +51,9 @@ fn token_length(rest: &str, first: char) -> usize {
         return quote_length(rest);
     }
     if first.is_alphabetic() || first == '_' {
-        return rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+        return rest
+            .find(|c: char| !c.is_alphanumeric() && c != '_')
+            .unwrap_or(rest.len());
     }
     first.len_utf8()
 }
@@ -76,7 +82,9 @@ fn block_comment_length(rest: &str) -> usize {
 /// The length of a string literal that starts here: plain, byte, C or raw.
 fn string_length(rest: &str) -> Option<usize> {
     let prefix = ["br", "cr", "b", "c", "r", ""].into_iter().find(|prefix| {
-        rest.strip_prefix(prefix).is_some_and(|after| after.starts_with('"') || prefix.ends_with('r') && after.trim_start_matches('#').starts_with('"'))
+        rest.strip_prefix(prefix).is_some_and(|after| {
+            after.starts_with('"') || prefix.ends_with('r') && after.trim_start_matches('#').starts_with('"')
+        })
     })?;
     let after = &rest[prefix.len()..];
     if !prefix.ends_with('r') {
@@ -85,7 +93,11 @@ fn string_length(rest: &str) -> Option<usize> {
     let hashes = after.len() - after.trim_start_matches('#').len();
     let end = format!("\"{}", "#".repeat(hashes));
     let body = prefix.len() + hashes + 1;
-    Some(rest[body..].find(&end).map_or(rest.len(), |found| body + found + end.len()))
+    Some(
+        rest[body..]
+            .find(&end)
+            .map_or(rest.len(), |found| body + found + end.len()),
+    )
 }
 
 fn plain_string_length(rest: &str) -> usize {

@@ -37,7 +37,10 @@ pub struct Answer {
 impl Answer {
     /// The value of a header, whatever the spelling of its name.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 
     /// The body as text.
@@ -67,7 +70,11 @@ impl fmt::Display for Answer {
 
 impl Client {
     pub(super) fn new(origin: String, log: Option<PathBuf>) -> Self {
-        Self { origin, headers: Vec::new(), log }
+        Self {
+            origin,
+            headers: Vec::new(),
+            log,
+        }
     }
 
     /// A client of any other server.
@@ -124,31 +131,59 @@ impl Client {
     /// Posts a form, as token endpoints want it.
     #[track_caller]
     pub fn post_form(&self, path: &str, fields: &[(&str, &str)], expected: u16) -> Value {
-        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-        self.send("POST", path, &[("content-type", "application/x-www-form-urlencoded")], body.as_bytes(), expected).json()
+        let body = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(fields)
+            .finish();
+        self.send(
+            "POST",
+            path,
+            &[("content-type", "application/x-www-form-urlencoded")],
+            body.as_bytes(),
+            expected,
+        )
+        .json()
     }
 
     /// Pushes a SET as RFC 8935 does.
     #[track_caller]
     pub fn push_set(&self, path: &str, set: &str, expected: u16) -> Answer {
-        let headers = [("content-type", "application/secevent+jwt"), ("accept", "application/json")];
+        let headers = [
+            ("content-type", "application/secevent+jwt"),
+            ("accept", "application/json"),
+        ];
         self.send("POST", path, &headers, set.as_bytes(), expected)
     }
 
     /// Sends a JSON body and returns the whole answer.
     #[track_caller]
     pub fn send_json(&self, method: &str, path: &str, body: &Value, expected: u16) -> Answer {
-        self.send(method, path, &[("content-type", "application/json")], body.to_string().as_bytes(), expected)
+        self.send(
+            method,
+            path,
+            &[("content-type", "application/json")],
+            body.to_string().as_bytes(),
+            expected,
+        )
     }
 
     /// Sends anything and returns the whole answer.
     #[track_caller]
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8], expected: u16) -> Answer {
-        let described = || format!("{method} {path} {headers:?}\n{}", String::from_utf8_lossy(&body[..body.len().min(2048)]));
+        let described = || {
+            format!(
+                "{method} {path} {headers:?}\n{}",
+                String::from_utf8_lossy(&body[..body.len().min(2048)])
+            )
+        };
         let answer = self
             .try_send(method, path, headers, body)
             .unwrap_or_else(|error| panic!("no answer ({error}) to {}\n{}", described(), self.log_tail()));
-        assert!(answer.status == expected, "expected {expected}, got {answer}\n\nto {}\n{}", described(), self.log_tail());
+        assert!(
+            answer.status == expected,
+            "expected {expected}, got {answer}\n\nto {}\n{}",
+            described(),
+            self.log_tail()
+        );
         answer
     }
 
@@ -158,12 +193,25 @@ impl Client {
     }
 
     /// As `send`, for a server that may not be there.
-    pub fn try_send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, ureq::Error> {
-        let url = if path.starts_with("http") { path.to_owned() } else { format!("{}{path}", self.origin) };
+    pub fn try_send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Answer, ureq::Error> {
+        let url = if path.starts_with("http") {
+            path.to_owned()
+        } else {
+            format!("{}{path}", self.origin)
+        };
         let mut request = Request::builder().method(method).uri(url);
         let own = headers.iter().map(|&(name, value)| (name, value));
         let common = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        for (name, value) in common.filter(|(name, _)| !headers.iter().any(|(own, _)| own.eq_ignore_ascii_case(name))).chain(own) {
+        for (name, value) in common
+            .filter(|(name, _)| !headers.iter().any(|(own, _)| own.eq_ignore_ascii_case(name)))
+            .chain(own)
+        {
             request = request.header(name, value);
         }
         let mut response = if body.is_empty() && method != "POST" {
@@ -171,13 +219,24 @@ impl Client {
         } else {
             agent().run(request.body(body)?)?
         };
-        let headers = response.headers().iter().map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())).collect();
+        let headers = response
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+            .collect();
         let body = response.body_mut().with_config().limit(MAX_BODY).read_to_vec()?;
-        Ok(Answer { status: response.status().as_u16(), headers, body })
+        Ok(Answer {
+            status: response.status().as_u16(),
+            headers,
+            body,
+        })
     }
 
     fn log_tail(&self) -> String {
-        self.log.as_ref().map(|log| format!("--- workerd ---\n{}", log_tail(log))).unwrap_or_default()
+        self.log
+            .as_ref()
+            .map(|log| format!("--- workerd ---\n{}", log_tail(log)))
+            .unwrap_or_default()
     }
 }
 

@@ -24,7 +24,10 @@ pub struct Recorded {
 impl Recorded {
     /// The value of a header, whatever the spelling of its name.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 
     /// The body as text.
@@ -37,7 +40,11 @@ impl Recorded {
 #[derive(Clone, Debug)]
 pub enum Reply {
     /// An ordinary answer. Content-Length is added.
-    Answer { status: u16, headers: Vec<(String, String)>, body: Vec<u8> },
+    Answer {
+        status: u16,
+        headers: Vec<(String, String)>,
+        body: Vec<u8>,
+    },
     /// These bytes and nothing else, then the connection is closed.
     Raw(Vec<u8>),
     /// The connection is closed in good order, without an answer.
@@ -51,12 +58,18 @@ pub enum Reply {
 impl Reply {
     /// An answer without a body.
     pub fn status(status: u16) -> Self {
-        Self::Answer { status, headers: Vec::new(), body: Vec::new() }
+        Self::Answer {
+            status,
+            headers: Vec::new(),
+            body: Vec::new(),
+        }
     }
 
     /// An answer with a JSON body.
     pub fn json(status: u16, body: &serde_json::Value) -> Self {
-        Self::status(status).header("content-type", "application/json").body(body.to_string())
+        Self::status(status)
+            .header("content-type", "application/json")
+            .body(body.to_string())
     }
 
     /// Adds a header to an answer.
@@ -128,7 +141,9 @@ fn serve(stream: TcpStream, handler: &Handler, closing: &AtomicBool) {
     let _ = stream.set_nodelay(true);
     let mut reader = BufReader::new(stream);
     while wait_for_bytes(&mut reader, closing) {
-        let Some(request) = read_request(&mut reader) else { return };
+        let Some(request) = read_request(&mut reader) else {
+            return;
+        };
         let bodiless = request.method == "HEAD";
         let stream = reader.get_mut();
         match handler(request) {
@@ -170,7 +185,12 @@ fn wait_for_bytes(reader: &mut BufReader<TcpStream>, closing: &AtomicBool) -> bo
                 let _ = reader.get_ref().set_read_timeout(Some(super::DEADLINE));
                 return open;
             }
-            Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
+                ) =>
+            {
                 if closing.load(Ordering::SeqCst) {
                     return false;
                 }
@@ -193,7 +213,13 @@ fn read_request(reader: &mut BufReader<TcpStream>) -> Option<Recorded> {
         let (name, value) = line.split_once(':')?;
         headers.push((name.to_owned(), value.trim().to_owned()));
     }
-    let mut request = Recorded { method, target, headers, body: Vec::new(), at: Instant::now() };
+    let mut request = Recorded {
+        method,
+        target,
+        headers,
+        body: Vec::new(),
+        at: Instant::now(),
+    };
     request.body = match (request.header("transfer-encoding"), request.header("content-length")) {
         (Some(_), _) => read_chunks(reader)?,
         (None, Some(length)) => read_exactly(reader, length.parse().ok()?)?,
@@ -229,7 +255,13 @@ fn read_line(reader: &mut BufReader<TcpStream>) -> Option<String> {
     Some(line.trim_end_matches(['\r', '\n']).to_owned())
 }
 
-fn write_answer(stream: &mut TcpStream, status: u16, headers: &[(String, String)], body: &[u8], bodiless: bool) -> std::io::Result<()> {
+fn write_answer(
+    stream: &mut TcpStream,
+    status: u16,
+    headers: &[(String, String)],
+    body: &[u8],
+    bodiless: bool,
+) -> std::io::Result<()> {
     let mut message = format!("HTTP/1.1 {status} Scripted\r\n").into_bytes();
     for (name, value) in headers {
         message.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());

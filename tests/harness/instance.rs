@@ -38,10 +38,13 @@ pub struct Options {
 impl Default for Options {
     /// An operator's token, an encryption key, and loopback endpoints allowed.
     fn default() -> Self {
-        Self { settings: Vec::new(), kv_stale_ms: 0 }
-            .set("ADMIN_TOKEN", ADMIN_TOKEN)
-            .set("KEY_ENCRYPTION_KEY", KEY_ENCRYPTION_KEY)
-            .set("ALLOW_LOOPBACK", "1")
+        Self {
+            settings: Vec::new(),
+            kv_stale_ms: 0,
+        }
+        .set("ADMIN_TOKEN", ADMIN_TOKEN)
+        .set("KEY_ENCRYPTION_KEY", KEY_ENCRYPTION_KEY)
+        .set("ALLOW_LOOPBACK", "1")
     }
 }
 
@@ -146,18 +149,33 @@ impl Instance {
         let mut command = Command::new("node");
         command.arg(root().join("scripts/serve/config.mjs"));
         command.arg("--data-dir").arg(&data_dir).arg("--build").arg(build());
-        command.args(["--port", &port.to_string(), "--kv-stale-ms", &options.kv_stale_ms.to_string()]);
+        command.args([
+            "--port",
+            &port.to_string(),
+            "--kv-stale-ms",
+            &options.kv_stale_ms.to_string(),
+        ]);
         for (name, value) in &options.settings {
             command.args(["--set", &format!("{name}={value}")]);
         }
         let config = PathBuf::from(output_of(command));
-        Self { port, listener: Some(listener), data_dir, config, process: None }
+        Self {
+            port,
+            listener: Some(listener),
+            data_dir,
+            config,
+            process: None,
+        }
     }
 
     fn launch(&mut self) {
         // The socket is bound here and handed over as standard input: no other process can take the port in between.
         let listener = self.listener.take().unwrap_or_else(|| self.listen_again());
-        let log = File::options().create(true).append(true).open(self.log_path()).expect("the log can be written");
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log_path())
+            .expect("the log can be written");
         let process = Command::new(root().join("node_modules/workerd/bin/workerd"))
             .arg("serve")
             .arg(&self.config)
@@ -179,19 +197,28 @@ impl Instance {
                 Ok(answer) if answer.status == 200 => return,
                 Ok(answer) => panic!("the Worker does not start: {answer}\n{}", self.log_tail()),
                 Err(error) => {
-                    let ended = self.process.as_mut().and_then(|process| process.try_wait().expect("workerd can be asked"));
+                    let ended = self
+                        .process
+                        .as_mut()
+                        .and_then(|process| process.try_wait().expect("workerd can be asked"));
                     assert!(ended.is_none(), "workerd ended ({ended:?}):\n{}", self.log_tail());
-                    assert!(started.elapsed() < DEADLINE, "workerd does not answer ({error}):\n{}", self.log_tail());
+                    assert!(
+                        started.elapsed() < DEADLINE,
+                        "workerd does not answer ({error}):\n{}",
+                        self.log_tail()
+                    );
                 }
             }
         }
     }
 
     fn listen_again(&self) -> TcpListener {
-        eventually("the port is free", || match TcpListener::bind(("127.0.0.1", self.port)) {
-            Ok(listener) => Some(listener),
-            Err(error) if error.kind() == ErrorKind::AddrInUse => None,
-            Err(error) => panic!("cannot listen on port {}: {error}", self.port),
+        eventually("the port is free", || {
+            match TcpListener::bind(("127.0.0.1", self.port)) {
+                Ok(listener) => Some(listener),
+                Err(error) if error.kind() == ErrorKind::AddrInUse => None,
+                Err(error) => panic!("cannot listen on port {}: {error}", self.port),
+            }
         })
     }
 
@@ -240,7 +267,9 @@ fn build() -> &'static str {
 }
 
 fn output_of(mut command: Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {}\n{said}", output.status);
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
@@ -249,8 +278,14 @@ fn output_of(mut command: Command) -> String {
 /// In memory where the system offers it: object storage there takes half the time.
 fn fresh_directory() -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let parent = Some(PathBuf::from("/dev/shm")).filter(|shm| shm.is_dir()).unwrap_or_else(std::env::temp_dir);
-    let name = format!("heliograph-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let parent = Some(PathBuf::from("/dev/shm"))
+        .filter(|shm| shm.is_dir())
+        .unwrap_or_else(std::env::temp_dir);
+    let name = format!(
+        "heliograph-test-{}-{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    );
     let directory = parent.join(name);
     // What an earlier process with the same id left behind is not ours.
     let _ = fs::remove_dir_all(&directory);
@@ -261,7 +296,10 @@ fn fresh_directory() -> PathBuf {
 /// A socket on a port that nobody else has. Other test programs choose at the same time, hence a random start.
 fn listen_somewhere() -> TcpListener {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let clock = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is set").subsec_nanos();
+    let clock = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("the clock is set")
+        .subsec_nanos();
     let span = PORTS.end - PORTS.start;
     (0..span)
         .map(|_| NEXT.fetch_add(7, Ordering::Relaxed))

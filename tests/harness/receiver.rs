@@ -44,8 +44,15 @@ pub struct ScriptedReceiver {
 
 impl ScriptedReceiver {
     pub fn start() -> Self {
-        let script = Script { steps: VecDeque::new(), otherwise: Step::Reply(Reply::status(202)), seen: Vec::new() };
-        let shared = Arc::new(Shared { script: Mutex::new(script), arrived: Condvar::new() });
+        let script = Script {
+            steps: VecDeque::new(),
+            otherwise: Step::Reply(Reply::status(202)),
+            seen: Vec::new(),
+        };
+        let shared = Arc::new(Shared {
+            script: Mutex::new(script),
+            arrived: Condvar::new(),
+        });
         let playing = Arc::clone(&shared);
         let server = HttpServer::start(move |request| play(&playing, request));
         Self { server, shared }
@@ -93,8 +100,17 @@ impl ScriptedReceiver {
         let mut script = self.shared.lock();
         while script.seen.len() < nth {
             let left = DEADLINE.saturating_sub(started.elapsed());
-            assert!(!left.is_zero(), "request {nth} did not arrive within {DEADLINE:?}; there were {}", script.seen.len());
-            script = self.shared.arrived.wait_timeout(script, left).expect("no thread panicked while it held the script").0;
+            assert!(
+                !left.is_zero(),
+                "request {nth} did not arrive within {DEADLINE:?}; there were {}",
+                script.seen.len()
+            );
+            script = self
+                .shared
+                .arrived
+                .wait_timeout(script, left)
+                .expect("no thread panicked while it held the script")
+                .0;
         }
         script.seen[nth - 1].clone()
     }
@@ -130,6 +146,10 @@ impl Gate {
     /// Waits until it is open, at most for the deadline: a forgotten gate must not hold a thread for ever.
     fn wait(&self) {
         let open = self.0.0.lock().expect("nobody panics here");
-        let _opened = self.0.1.wait_timeout_while(open, DEADLINE, |open| !*open).expect("nobody panics here");
+        let _opened = self
+            .0
+            .1
+            .wait_timeout_while(open, DEADLINE, |open| !*open)
+            .expect("nobody panics here");
     }
 }

@@ -41,7 +41,8 @@ impl Key {
 
     fn private(self) -> &'static RsaPrivateKey {
         static KEYS: [OnceLock<RsaPrivateKey>; 2] = [const { OnceLock::new() }; 2];
-        KEYS[self as usize].get_or_init(|| RsaPrivateKey::new(&mut rand_core::OsRng, 2048).expect("an RSA key can be made"))
+        KEYS[self as usize]
+            .get_or_init(|| RsaPrivateKey::new(&mut rand_core::OsRng, 2048).expect("an RSA key can be made"))
     }
 }
 
@@ -60,7 +61,11 @@ pub struct ScriptedTransmitter {
 
 impl ScriptedTransmitter {
     pub fn start() -> Self {
-        let state = Arc::new(State { published: Mutex::new(vec![Key::First]), key_reply: Mutex::new(None), key_fetches: AtomicUsize::new(0) });
+        let state = Arc::new(State {
+            published: Mutex::new(vec![Key::First]),
+            key_reply: Mutex::new(None),
+            key_fetches: AtomicUsize::new(0),
+        });
         let serving = Arc::clone(&state);
         let server = HttpServer::start(move |request| answer(&serving, &request));
         Self { server, state }
@@ -88,7 +93,10 @@ impl ScriptedTransmitter {
     /// A well-formed session-revoked SET for `audience`, to be changed and signed.
     pub fn draft(&self, audience: &str) -> Draft {
         static NEXT: AtomicUsize = AtomicUsize::new(1);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is set").as_secs();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .expect("the clock is set")
+            .as_secs();
         Draft {
             key: Key::First,
             header: json!({"alg": "RS256", "typ": "secevent+jwt", "kid": Key::First.kid()}),
@@ -113,17 +121,26 @@ impl ScriptedTransmitter {
 fn answer(state: &State, request: &Recorded) -> Reply {
     let origin = format!("http://{}", request.header("host").unwrap_or_default());
     match request.target.as_str() {
-        "/.well-known/ssf-configuration" => Reply::json(200, &json!({
-            "spec_version": "1_0",
-            "issuer": origin,
-            "jwks_uri": format!("{origin}/jwks.json"),
-            "delivery_methods_supported": ["urn:ietf:rfc:8935", "urn:ietf:rfc:8936"],
-        })),
+        "/.well-known/ssf-configuration" => Reply::json(
+            200,
+            &json!({
+                "spec_version": "1_0",
+                "issuer": origin,
+                "jwks_uri": format!("{origin}/jwks.json"),
+                "delivery_methods_supported": ["urn:ietf:rfc:8935", "urn:ietf:rfc:8936"],
+            }),
+        ),
         "/jwks.json" => {
             state.key_fetches.fetch_add(1, Ordering::SeqCst);
             let instead = state.key_reply.lock().expect("nobody panics here").clone();
             instead.unwrap_or_else(|| {
-                let keys: Vec<Value> = state.published.lock().expect("nobody panics here").iter().map(|key| key.jwk()).collect();
+                let keys: Vec<Value> = state
+                    .published
+                    .lock()
+                    .expect("nobody panics here")
+                    .iter()
+                    .map(|key| key.jwk())
+                    .collect();
                 Reply::json(200, &json!({"keys": keys}))
             })
         }
@@ -158,7 +175,9 @@ impl Draft {
     #[must_use]
     pub fn header(mut self, name: &str, value: impl Into<Value>) -> Self {
         match value.into() {
-            Value::Null => { self.header.as_object_mut().expect("a header is an object").remove(name); }
+            Value::Null => {
+                self.header.as_object_mut().expect("a header is an object").remove(name);
+            }
             value => self.header[name] = value,
         }
         self
@@ -199,7 +218,11 @@ impl Draft {
     }
 
     fn signing_input(&self) -> String {
-        format!("{}.{}", encode(self.header.to_string().as_bytes()), encode(self.claims.to_string().as_bytes()))
+        format!(
+            "{}.{}",
+            encode(self.header.to_string().as_bytes()),
+            encode(self.claims.to_string().as_bytes())
+        )
     }
 }
 
