@@ -41,7 +41,7 @@ choice("times", timesIn(), (zone) => {
 function who() {
   const words = { development: "Development token", typed: "Signed in" }[session.kind];
   render(session.worker === "asking" && !session.kind ? nothing : html`
-    <span>${words ?? "Not signed in"}</span>
+    <span class="state">${words ?? "Not signed in"}</span>
     ${session.kind === "typed" ? html`<button type="button" class="quiet small" @click=${forget}>Forget token</button>` : nothing}`, part("who"));
   part("version").textContent = session.version ? ` ${session.version}` : "";
 }

@@ -39,7 +39,7 @@ export function instant(ms, { fraction = true } = {}) {
 export function took(ms) {
   if (ms < 1) return "<1 ms";
   if (ms < 10 && !Number.isInteger(ms)) return (Math.round(ms * 10) / 10).toFixed(1).replace(/\.0$/, "") + " ms";
-  if (ms < 1000) return Math.round(ms) + " ms";
+  if (ms < 999.5) return Math.round(ms) + " ms";
   return (ms / 1000).toFixed(ms < 10000 ? 2 : 1) + " s";
 }
 

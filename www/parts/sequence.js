@@ -68,7 +68,7 @@ function factList(record, share) {
   }
   if (record.exchange?.from === "page" && record.counts) rows.push(["Sent", time(record.exchange.at)]);
   for (const [term, what] of record.facts) {
-    rows.push([term, typeof what === "string" ? html`<bdi>${line(what, 120)}</bdi>` : time(what.at)]);
+    rows.push([term, typeof what === "string" ? html`<bdi>${line(what, 120)}</bdi>` : "id" in what ? html`<code><bdi>${line(what.id, 120)}</bdi></code>` : time(what.at)]);
   }
   if (record.exchange?.requestId && !record.problem) rows.push(["Request id", html`<code><bdi>${line(record.exchange.requestId, 80)}</bdi></code>`]);
   if (rows.length === 0) return nothing;

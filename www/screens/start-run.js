@@ -23,6 +23,7 @@ function untouched() {
 export class Run {
   #abort = null;
   #changed;
+  #sameEvent = false;
 
   constructor(changed) {
     this.#changed = changed;
@@ -99,14 +100,19 @@ export class Run {
   /** Runs everything, or, where the set-up stands, publishes another event. */
   start() {
     if (this.phase === "running") return;
+    if (this.phase === "failed" && SETUP.some(({ key }) => key === this.resumeAt)) return this.resume();
     const from = this.ready ? "publish" : this.made ? SETUP.find(({ key }) => this.records.get(key).state !== "done").key : "source";
     this.withSetup = !this.ready;
+    this.#sameEvent = false;
     return this.#go(from);
   }
 
   /** Goes on after a failure, from the step that can still succeed. */
   resume() {
     const from = this.resumeAt ?? "source";
+    // An answer that never came may hide an event that was stored: the same id again cannot store it twice.
+    const status = this.records.get("publish").problem?.status;
+    this.#sameEvent = this.failedAt === "publish" && !(status >= 400 && status < 500);
     if (SETUP.some(({ key }) => key === from)) this.withSetup = true;
     return this.#go(from);
   }
@@ -179,11 +185,11 @@ export class Run {
   }
 
   async #send(step, signal) {
-    if (step.key === "publish") {
+    if (step.key === "publish" && !this.#sameEvent) {
       const id = `${this.facts.name}-${random(6)}`;
       this.facts.event = { id, txn: id, at: Math.floor(Date.now() / 1000) };
-      this.records.get("publish").label = step.label(this.script());
     }
+    if (step.key === "publish") this.records.get("publish").label = step.label(this.script());
     this.#set(step.key, { state: "working" });
     const { exchange, data } = await call(this.request(step), { signal });
     this.#learn(step.key, data, exchange);
@@ -251,7 +257,7 @@ export class Run {
     this.#set("sign", {
       state: "done", ms: delivery.sign_ms, counts: true, set, path: `${line(set.header.alg, 10)} · kid ${middle(set.header.kid, 4)}`,
       badge: { kind: "ok", word: "Signed" },
-      facts: [["Signed", { at: delivery.signed_at }], ["jti", delivery.jti]],
+      facts: [["Signed", { at: delivery.signed_at }], ["jti", { id: delivery.jti }]],
     });
     this.#set("deliver", {
       state: "done", set, exchange, path: `${exchange.request.method} ${exchange.request.path}`,
@@ -288,7 +294,7 @@ export class Run {
     this.#set("verify", {
       state: "done", ms: event.intake.verify_ms, set, path: `${line(event.intake.alg, 10)} · kid ${middle(event.intake.kid, 4)}`,
       badge: { kind: "ok", word: "Stored" },
-      facts: [["Stored", { at: event.received_at }], ["jti", event.jti], ["Bytes", event.set === delivery.request.body ? "the same as were pushed" : "not the same as were pushed"]],
+      facts: [["Stored", { at: event.received_at }], ["jti", { id: event.jti }], ["Bytes", event.set === delivery.request.body ? "the same as were pushed" : "not the same as were pushed"]],
     });
     this.#set("answer", {
       state: "done", ms: delivery.push_ms, counts: true, note: null, exchange: pushed(delivery, this.facts), path: `${delivery.status}, ${delivery.response?.body ? "with a body" : "empty body"}`,

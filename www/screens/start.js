@@ -237,7 +237,7 @@ export function show(main) {
     </section>`;
   }
 
-  const link = (from, to = from) => html`<a href=${`#step-${from}`} @click=${toStep}>${from === to ? html`step ${from}` : html`steps ${from} to ${to}`}</a>`;
+  const link = (from, to = from) => html`<a href=${`#step-${from}`} @click=${toStep}>${from === to ? html`step ${from}` : html`steps ${from} ${to === from + 1 ? "and" : "to"} ${to}`}</a>`;
 
   function explained() {
     return html`<section class="explained" aria-labelledby="explained">
