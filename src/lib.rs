@@ -8,8 +8,22 @@
 )]
 #![deny(clippy::await_holding_refcell_ref)]
 
-pub mod protocol;
 pub mod delivery;
 pub mod edge;
+pub mod protocol;
 pub mod receiver;
 pub mod transmitter;
+
+#[cfg(target_arch = "wasm32")]
+pub use edge::object::{source::SourceObject, stream::StreamObject, tenant::TenantObject};
+
+/// The Worker.
+#[cfg(target_arch = "wasm32")]
+#[worker::event(fetch)]
+async fn fetch(
+    request: worker::HttpRequest,
+    env: worker::Env,
+    _context: worker::Context,
+) -> worker::Result<worker::Response> {
+    edge::router::handle(request, env).await
+}

@@ -60,7 +60,7 @@ fn is_zero(value: &u32) -> bool {
 /// What to do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// Push this event; the courier counts it as in flight.
+    /// Push this event.
     Push(Pos),
     /// Nothing before an answer comes.
     AwaitAnswer,
@@ -135,21 +135,40 @@ impl Courier {
         self.in_flight.len()
     }
 
-    /// Chooses the next push. Refill the outbox before asking.
+    /// Chooses the next push and counts it as in flight. Refill the outbox before asking.
     pub fn next(&mut self, outbox: &Outbox, now: u64) -> Next {
+        let (next, lane) = self.choose(outbox, now);
+        if let Next::Push(pos) = next {
+            self.in_flight.insert(pos, lane);
+        }
+        next
+    }
+
+    /// When there will be something to push, if nothing else happens: `now`, later, or never. For alarms and watchdogs.
+    pub fn due_at(&self, outbox: &Outbox, now: u64) -> Option<u64> {
+        match self.choose(outbox, now).0 {
+            Next::Push(_) => Some(now),
+            Next::WakeAt(at) => Some(at),
+            Next::AwaitAnswer | Next::Idle => None,
+        }
+    }
+
+    fn choose(&self, outbox: &Outbox, now: u64) -> (Next, Lane) {
+        let none = Lane::default();
         let waiting = !self.in_flight.is_empty();
         if let Some(hold) = self.hold.filter(|hold| hold.until > now) {
-            return match (waiting, outbox.is_empty()) {
+            let next = match (waiting, outbox.is_empty()) {
                 (true, _) => Next::AwaitAnswer,
                 (false, true) => Next::Idle,
                 (false, false) => Next::WakeAt(hold.until),
             };
+            return (next, none);
         }
         // After a hold, or a row of failures, one event probes the endpoint before the others follow.
         let probing = self.hold.is_some() || self.failures_in_a_row >= FAILURES_BEFORE_HOLD;
         let limit = if probing { 1 } else { self.policy.window.max(1) };
         if self.in_flight.len() >= limit {
-            return Next::AwaitAnswer;
+            return (Next::AwaitAnswer, none);
         }
         let mut passed: HashSet<Lane> = HashSet::new();
         let mut wake_at: Option<u64> = None;
@@ -162,17 +181,15 @@ impl Courier {
                 Some(failing) if failing.next_at > now => {
                     wake_at = Some(wake_at.map_or(failing.next_at, |at| at.min(failing.next_at)));
                 }
-                _ => {
-                    self.in_flight.insert(item.pos, lane);
-                    return Next::Push(item.pos);
-                }
+                _ => return (Next::Push(item.pos), lane),
             }
         }
-        match (waiting, wake_at) {
+        let next = match (waiting, wake_at) {
             (true, _) => Next::AwaitAnswer,
             (false, Some(at)) => Next::WakeAt(at),
             (false, None) => Next::Idle,
-        }
+        };
+        (next, none)
     }
 
     /// Takes the verdict on a push that was in flight. `draw` is uniform in 0..1.

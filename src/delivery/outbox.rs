@@ -103,6 +103,8 @@ pub struct Outbox {
     handed: Pos,
     recent: Option<Recent>,
     courier: String,
+    /// Progress that is not written down yet.
+    dirty: bool,
 }
 
 impl Outbox {
@@ -128,6 +130,7 @@ impl Outbox {
             handed: pos(row, 3)?,
             recent: None,
             courier: row.text(5)?.to_owned(),
+            dirty: false,
         };
         outbox.refill(sql)?;
         for (index, item) in outbox.window.iter_mut().enumerate() {
@@ -218,6 +221,7 @@ impl Outbox {
             return false;
         };
         item.acked = true;
+        self.dirty = true;
         self.advance();
         true
     }
@@ -231,6 +235,11 @@ impl Outbox {
         self.ack(pos);
         self.flush(sql, courier)?;
         Ok(true)
+    }
+
+    /// Whether there is progress that [`Outbox::flush`] has not written down.
+    pub fn is_dirty(&self) -> bool {
+        self.dirty
     }
 
     /// Writes the cursor: one row.
@@ -249,6 +258,7 @@ impl Outbox {
         )?;
         self.courier.clear();
         self.courier.push_str(courier);
+        self.dirty = false;
         Ok(())
     }
 
@@ -269,7 +279,8 @@ impl Outbox {
     }
 
     /// Up to `max_events` waiting events of at most `max_bytes` (the first is given whatever its size), oldest first,
-    /// and whether more could be had now. They stay until they are acknowledged.
+    /// and whether more could be had now. They stay until they are acknowledged. Flush before answering: an acknowledgement
+    /// reaches no further than what was written down as handed out.
     pub fn hand_out(&mut self, max_events: usize, max_bytes: usize) -> (Vec<Item>, bool) {
         let mut out: Vec<Item> = Vec::new();
         let mut bytes = 0;
@@ -284,6 +295,7 @@ impl Outbox {
         }
         if let Some(last) = out.last() {
             let after = Pos { seq: last.pos.seq, idx: last.pos.idx + 1 };
+            self.dirty |= after > self.handed;
             self.handed = self.handed.max(after);
         }
         (out, more)

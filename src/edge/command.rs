@@ -63,12 +63,12 @@ pub enum TenantCommand {
     Jwks,
     /// The key that signs now, sealed.
     SigningKey,
-    CreateStream(NewStream),
+    CreateStream(Box<NewStream>),
     Streams { client_id: Option<String> },
     DeleteStream { client_id: String, stream_id: String },
     /// Which streams may want these types. With a client: whether it still exists, too.
     Route { event_types: Vec<String>, client_id: Option<String> },
-    CreateSource(NewSource),
+    CreateSource(Box<NewSource>),
     Sources,
     DeleteSource { source_id: String },
 }
@@ -107,8 +107,8 @@ pub enum TenantReply {
     Token { access_token: String, expires_in: i64, scope: ScopeSet },
     Jwks(Vec<Value>),
     SigningKey(SealedKey),
-    Stream(Stream),
-    Source(Source),
+    Stream(Box<Stream>),
+    Source(Box<Source>),
     Children(Vec<Child>),
     Route(Vec<String>),
 }
@@ -127,7 +127,7 @@ pub struct SealedKey {
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
 pub enum StreamCommand {
-    Create { stream: Stream, authorization_header: Option<String> },
+    Create { stream: Box<Stream>, authorization_header: Option<String> },
     Read { client_id: Option<String> },
     Delete,
     Append { events: Vec<Published> },
@@ -152,11 +152,11 @@ pub struct PollCommand {
 #[serde(rename_all = "snake_case")]
 pub enum StreamReply {
     Done,
-    Stream(Stream),
+    Stream(Box<Stream>),
     /// How many of the events this stream carries; accepted before counts too.
     Appended { matched: usize },
     Sets { sets: Vec<(String, String)>, more: bool },
-    Health(Health),
+    Health(Box<Health>),
     Deliveries(Vec<Value>),
     DeadLetters { dead_letters: Vec<Value>, cursor: i64 },
 }
@@ -179,7 +179,7 @@ pub struct Health {
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
 pub enum SourceCommand {
-    Create { source: Source },
+    Create { source: Box<Source> },
     /// The source and the keys it has.
     View,
     /// Fetches the issuer's keys, unless that was done a moment ago.
@@ -195,7 +195,7 @@ pub enum SourceCommand {
 #[serde(rename_all = "snake_case")]
 pub enum SourceReply {
     Done,
-    View(SourceView),
+    View(Box<SourceView>),
     Keys(FetchedKeys),
     Stored(StoreOutcome),
     Events(Vec<Stored>),

@@ -337,6 +337,13 @@ pub fn jti_text(jti: &[u8; 16]) -> String {
     Base64UrlUnpadded::encode_string(jti)
 }
 
+/// The bytes behind a `jti` of ours, or nothing when it is none.
+pub fn jti_bytes(text: &str) -> Option<[u8; 16]> {
+    let mut bytes = [0; 16];
+    let decoded = Base64UrlUnpadded::decode(text, &mut bytes).ok()?;
+    (decoded.len() == 16).then_some(bytes)
+}
+
 /// Tells same from changed content under one `jti`. Not a security boundary: both sides come from the same publisher.
 pub fn content_hash(bytes: &[u8]) -> [u8; 8] {
     first_bytes(&Sha256::digest(bytes))

@@ -55,10 +55,11 @@ impl Stream {
             .transpose()
     }
 
-    /// The events this stream carries, as items with their final claims. `iat` is the moment of acceptance, in seconds: it
-    /// and the `jti` stay the same on every attempt.
-    pub fn items(&self, events: &[Published], iat: i64) -> Vec<NewItem> {
-        events.iter().filter(|event| self.wants(event)).map(|event| self.item(event, iat)).collect()
+    /// The events this stream carries, with their place in the batch, as items with their final claims. `iat` is the moment
+    /// of acceptance, in seconds: it and the `jti` stay the same on every attempt.
+    pub fn items(&self, events: &[Published], iat: i64) -> Vec<(usize, NewItem)> {
+        let carried = events.iter().enumerate().filter(|(_, event)| self.wants(event));
+        carried.map(|(index, event)| (index, self.item(event, iat))).collect()
     }
 
     /// Whether the type is delivered on this stream. An event is judged once, when it is accepted.
@@ -192,25 +193,26 @@ mod tests {
     /// SSF-4.1.6-1, SSF-4.2.1-4, SSF-4.1.9-1: the envelope of a published event.
     #[test]
     fn events_of_other_types_are_left_out_and_the_rest_become_sets() {
-        let published: Vec<_> = [event(REVOKED, Some("a")), event(CHANGED, Some("b"))]
+        let published: Vec<_> = [event(CHANGED, Some("b")), event(REVOKED, Some("a"))]
             .into_iter()
             .map(|event| Published::new(event, "pub", "r".into()))
             .collect();
         let items = stream().items(&published, 99);
-        assert_eq!(items.len(), 1);
-        let claims = Claims::parse(&items[0].claims).unwrap();
+        assert_eq!(items.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [1]);
+        let item = &items[0].1;
+        let claims = Claims::parse(&item.claims).unwrap();
         assert_eq!(claims.iss, "https://tx.example");
         assert_eq!(claims.aud, Audience::One("https://rx.example".into()));
         assert_eq!((claims.iat, claims.toe), (99, Some(7)));
         assert_eq!(claims.event_type, REVOKED);
-        assert_eq!(claims.jti, jti_text(&items[0].jti));
+        assert_eq!(claims.jti, jti_text(&item.jti));
         assert!(claims.txn.is_some());
     }
 
     #[test]
     fn a_retry_makes_the_same_jti_and_content_and_a_change_another_content() {
         let once = |event: NewEvent, random: &str| {
-            stream().items(&[Published::new(event, "pub", random.into())], 1).remove(0)
+            stream().items(&[Published::new(event, "pub", random.into())], 1).remove(0).1
         };
         let first = once(event(REVOKED, Some("a")), "r1");
         let again = once(event(REVOKED, Some("a")), "r2");
@@ -221,7 +223,7 @@ mod tests {
         assert_eq!(first.jti, other.jti);
         assert_ne!(first.content, other.content);
         assert_ne!(once(event(REVOKED, None), "r1").jti, once(event(REVOKED, None), "r2").jti);
-        let elsewhere = stream().items(&[Published::new(event(REVOKED, Some("a")), "other", "r".into())], 1).remove(0);
+        let elsewhere = stream().items(&[Published::new(event(REVOKED, Some("a")), "other", "r".into())], 1).remove(0).1;
         assert_ne!(first.jti, elsewhere.jti, "ids of different publishers do not meet");
     }
 

@@ -1,0 +1,13 @@
+//! One file per resource: parse the request, ask an object or a pure function, shape the answer.
+
+pub mod clients;
+pub mod console;
+pub mod events;
+pub mod poll;
+pub mod query;
+pub mod receive;
+pub mod sources;
+pub mod streams;
+pub mod token;
+pub mod watch;
+pub mod well_known;

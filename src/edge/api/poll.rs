@@ -1,0 +1,45 @@
+//! `/ssf/poll/{stream_id}`: poll delivery (RFC 8936).
+
+use axum::Extension;
+use axum::extract::{Path, Request};
+use axum::response::Response;
+use http::StatusCode;
+
+use crate::edge::command::{PollCommand, StreamCommand, StreamReply};
+use crate::edge::context::Edge;
+use crate::edge::error::{ApiError, json_response};
+use crate::edge::{auth, body};
+use crate::protocol::oauth::Scope;
+use crate::protocol::poll::{PollError, PollRequest, response};
+
+#[worker::send]
+pub async fn poll(
+    Extension(edge): Extension<Edge>,
+    Path(stream_id): Path<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (parts, payload) = request.into_parts();
+    // Acknowledging takes events away, so reading rights are not enough.
+    let caller = auth::client(&edge, &parts.headers, Scope::SsfManage).await?;
+    let bytes = body::read(payload, body::LIMIT).await?;
+    body::require_type(&parts.headers, "application/json")?;
+    let asked = PollRequest::parse(&bytes).map_err(|error| match error {
+        PollError::Member(found) => ApiError::invalid(&found),
+        PollError::Json(_) => ApiError::bad_request(format!("{error}.")),
+    })?;
+    let request = PollCommand {
+        max_events: asked.max_events,
+        return_immediately: asked.return_immediately,
+        ack: asked.ack,
+        set_errs: asked
+            .set_errs
+            .into_iter()
+            .map(|(jti, error)| (jti, error.err.as_str().to_owned(), error.description))
+            .collect(),
+    };
+    let command = StreamCommand::Poll { client_id: caller.client_id, request };
+    let StreamReply::Sets { sets, more } = edge.stream(&stream_id)?.ask(&command).await? else {
+        return Err(ApiError::internal("stream", "an unexpected reply"));
+    };
+    Ok(json_response(StatusCode::OK, &response(&sets, more)))
+}

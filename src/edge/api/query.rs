@@ -1,0 +1,37 @@
+//! Query strings.
+
+use axum::extract::Request;
+
+use crate::edge::error::ApiError;
+
+/// A parameter of the query, decoded. Given twice it says nothing.
+pub fn parameter(request: &Request, name: &str) -> Option<String> {
+    let query = request.uri().query()?;
+    let mut values = url::form_urlencoded::parse(query.as_bytes()).filter(|(found, _)| found == name);
+    match (values.next(), values.next()) {
+        (Some((_, value)), None) => Some(value.into_owned()),
+        _ => None,
+    }
+}
+
+/// A cursor and a limit, as our lists take them: the cursor is what an earlier answer gave.
+pub fn page(request: &Request, most: u32) -> Result<(i64, u32), ApiError> {
+    let after = match parameter(request, "after") {
+        None => 0,
+        Some(text) if text.is_empty() => 0,
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|after| (0..=i64::from(u32::MAX) << 20).contains(after))
+            .ok_or_else(|| ApiError::bad_request("after must be a cursor from an earlier answer."))?,
+    };
+    let limit = match parameter(request, "limit") {
+        None => most.min(100),
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|limit| (1..=most).contains(limit))
+            .ok_or_else(|| ApiError::bad_request(format!("limit must be a whole number from 1 to {most}.")))?,
+    };
+    Ok((after, limit))
+}

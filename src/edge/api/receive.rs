@@ -1,0 +1,205 @@
+//! `/receive/{source_id}`: push in (RFC 8935). The edge judges the token with what it knows of the source; the source's object
+//! stores it, unless the edge knew something that is no longer so.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use axum::Extension;
+use axum::extract::{Path, Request};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, StatusCode};
+use subtle::ConstantTimeEq;
+
+use crate::edge::clock::{now_ms, now_s};
+use crate::edge::command::{Refusal, SourceCommand, SourceReply, SourceView};
+use crate::edge::context::Edge;
+use crate::edge::error::{ApiError, no_store};
+use crate::edge::{auth, body, crypto, kv};
+use crate::protocol::event;
+use crate::protocol::jose::jwk::{Jwk, Jwks, KeyError};
+use crate::protocol::jose::jws::Unverified;
+use crate::protocol::json::content_type_is;
+use crate::protocol::push::ErrorBody;
+use crate::protocol::set::{MEDIA_TYPE, SetErr};
+use crate::receiver::inbox::{Accepted, IntakeRecord, KeysFrom};
+use crate::receiver::intake;
+use crate::receiver::keys::{FetchedKeys, are_fresh};
+use crate::receiver::source::Source;
+
+/// What an isolate knows of a source is looked up anew after this. The object checks in any case.
+const VIEW_MAX_AGE_MS: u64 = 10_000;
+
+/// Sources that an isolate remembers; with more it starts anew.
+const MAX_VIEWS: usize = 256;
+
+thread_local! {
+    static VIEWS: RefCell<HashMap<String, (u64, SourceView)>> = RefCell::default();
+}
+
+/// Where the edge's copy of a source lies.
+pub fn source_copy(source_id: &str) -> String {
+    format!("source:{source_id}")
+}
+
+/// Where the edge's copy of the keys of a source's issuer lies.
+pub fn keys_copy(source_id: &str) -> String {
+    format!("issuer:{source_id}")
+}
+
+#[worker::send]
+pub async fn push(
+    Extension(edge): Extension<Edge>,
+    Path(source_id): Path<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (parts, payload) = request.into_parts();
+    edge.source(&source_id)?;
+    let body = body::read(payload, body::LIMIT).await?;
+    let view = view(&edge, &source_id, false).await?;
+    match judge_and_store(&edge, view, &parts.headers, &body).await? {
+        Ok(()) => Ok(accepted()),
+        // What we knew was old. Once more with what is so now.
+        Err(Refusal::Stale) => {
+            let view = self::view(&edge, &source_id, true).await?;
+            match judge_and_store(&edge, view, &parts.headers, &body).await? {
+                Ok(()) => Ok(accepted()),
+                Err(Refusal::Stale) => Err(ApiError::unavailable("The source is being changed.", 1)),
+                Err(refusal) => Err(ApiError::refused(refusal)),
+            }
+        }
+        Err(refusal) => {
+            VIEWS.with_borrow_mut(|views| views.remove(&source_id));
+            Err(ApiError::refused(refusal))
+        }
+    }
+}
+
+/// PUSH-2.2-1, PUSH-2.2-2: 202 and nothing else, for a repeated SET too.
+fn accepted() -> Response {
+    (StatusCode::ACCEPTED, no_store()).into_response()
+}
+
+async fn judge_and_store(
+    edge: &Edge,
+    view: SourceView,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Result<(), Refusal>, ApiError> {
+    let rev = view.source.rev;
+    let source_id = view.source.source_id.clone();
+    let accepted = judge(edge, view, headers, body).await?;
+    let reply = edge.source(&source_id)?.tell(&SourceCommand::Store { rev, event: accepted }).await?;
+    Ok(reply.map(|_| ()))
+}
+
+/// The checks in their fixed order (see `receiver::intake`), from the transmitter's credentials to the event's members.
+async fn judge(edge: &Edge, view: SourceView, headers: &HeaderMap, body: &[u8]) -> Result<Accepted, ApiError> {
+    authenticate(&view.source, headers)?;
+    let content_type = headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if !content_type_is(content_type, MEDIA_TYPE) {
+        return Err(ApiError::unsupported_media_type(MEDIA_TYPE));
+    }
+    let trust = view.source.trust();
+    let token = intake::screen(body, &trust).map_err(ApiError::Set)?;
+    let started = now_ms();
+    let (key, keys) = find_key(edge, &view, &token).await?;
+    let found = now_ms();
+    let fault = |error| ApiError::internal("verify a SET", error);
+    let imported = crypto::verifying_key(&key.public, key.alg).await.map_err(fault)?;
+    let input = token.signing_input.as_bytes();
+    if !crypto::verify(&imported, key.alg, &token.signature, input).await.map_err(fault)? {
+        return Err(ApiError::Set(intake::signature_refused()));
+    }
+    let verified_at = now_ms();
+    let token = token.assume_verified();
+    let claims = intake::accept(&token, &trust, now_s()).map_err(ApiError::Set)?;
+    // A type we know must be what its definition says; one we do not know is kept as it is.
+    if event::find(&claims.event_type).is_some() {
+        event::validate(&claims.event_type, &claims.event)
+            .map_err(|found| ApiError::Set(ErrorBody::new(SetErr::InvalidRequest, format!("the event {found}"))))?;
+    }
+    Ok(Accepted {
+        iss: claims.iss,
+        jti: claims.jti,
+        set: String::from_utf8_lossy(body).trim_end().to_owned(),
+        intake: IntakeRecord {
+            kid: token.header.kid,
+            alg: token.header.alg,
+            keys,
+            keys_ms: found - started,
+            verify_ms: verified_at - found,
+        },
+    })
+}
+
+/// PUSH-2.3-8: wrong credentials are a SET error too.
+fn authenticate(source: &Source, headers: &HeaderMap) -> Result<(), ApiError> {
+    let given = crypto::sha256_hex(auth::authorization(headers).unwrap_or_default());
+    let same: bool = given.as_bytes().ct_eq(source.authorization_hash.as_bytes()).into();
+    if same {
+        return Ok(());
+    }
+    let error = ErrorBody::new(SetErr::AuthenticationFailed, "the Authorization header is not the one of this endpoint");
+    Err(ApiError::Set(error))
+}
+
+/// The key the token names: among the keys given by hand, or those of the issuer, fetched anew when it is not there.
+async fn find_key(edge: &Edge, view: &SourceView, token: &Unverified<'_>) -> Result<(Jwk, KeysFrom), ApiError> {
+    let choose = |document: &serde_json::Value| {
+        let keys = Jwks::from_value(document).map_err(|error| ApiError::internal("the issuer's keys", error))?;
+        Ok::<_, ApiError>(intake::choose_key(token, &keys).cloned())
+    };
+    if let Some(given) = &view.source.jwks {
+        let key = choose(given)?.map_err(|error| ApiError::Set(intake::key_refused(&error)))?;
+        return Ok((key, KeysFrom::Cached));
+    }
+    if let Some(known) = view.keys.as_ref().filter(|keys| are_fresh(keys, now_ms())) {
+        match choose(&known.jwks)? {
+            Ok(key) => return Ok((key, KeysFrom::Cached)),
+            // A key may be new: look again. Anything else about it no fetch can mend.
+            Err(KeyError::UnknownKid | KeyError::NoKid) => {}
+            Err(error) => return Err(ApiError::Set(intake::key_refused(&error))),
+        }
+    }
+    let source_id = &view.source.source_id;
+    let SourceReply::Keys(fetched) = edge.source(source_id)?.ask(&SourceCommand::RefreshKeys).await? else {
+        return Err(ApiError::internal("source", "an unexpected reply"));
+    };
+    let key = choose(&fetched.jwks)?.map_err(|error| ApiError::Set(intake::key_refused(&error)))?;
+    let view = SourceView { source: view.source.clone(), keys: Some(fetched) };
+    remember(source_id, view);
+    Ok((key, KeysFrom::Fetched))
+}
+
+/// What is known of a source: by this isolate, by the edge's copies, or by the object itself (when `fresh`).
+async fn view(edge: &Edge, source_id: &str, fresh: bool) -> Result<SourceView, ApiError> {
+    if !fresh {
+        let now = now_ms();
+        let known = VIEWS.with_borrow(|views| {
+            views.get(source_id).filter(|(at, _)| now.saturating_sub(*at) < VIEW_MAX_AGE_MS).cloned()
+        });
+        if let Some((_, view)) = known {
+            return Ok(view);
+        }
+        if let Some(source) = kv::get::<Source>(edge.env(), &source_copy(source_id)).await {
+            let keys = kv::get::<FetchedKeys>(edge.env(), &keys_copy(source_id)).await;
+            let view = SourceView { source, keys };
+            remember(source_id, view.clone());
+            return Ok(view);
+        }
+    }
+    let SourceReply::View(view) = edge.source(source_id)?.ask(&SourceCommand::View).await? else {
+        return Err(ApiError::internal("source", "an unexpected reply"));
+    };
+    remember(source_id, (*view).clone());
+    Ok(*view)
+}
+
+fn remember(source_id: &str, view: SourceView) {
+    VIEWS.with_borrow_mut(|views| {
+        if views.len() >= MAX_VIEWS {
+            views.clear();
+        }
+        views.insert(source_id.to_owned(), (now_ms(), view));
+    });
+}

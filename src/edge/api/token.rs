@@ -1,0 +1,44 @@
+//! `/oauth/token`: client credentials for an access token (RFC 6749, section 4.4).
+
+use axum::Extension;
+use axum::extract::Request;
+use axum::response::Response;
+use http::StatusCode;
+use serde_json::json;
+
+use crate::edge::command::{TenantCommand, TenantReply};
+use crate::edge::context::Edge;
+use crate::edge::error::{ApiError, json_response};
+use crate::edge::{auth, body};
+use crate::protocol::json::content_type_is;
+use crate::protocol::oauth::{OAuthCode, OAuthError, parse_token_request};
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+#[worker::send]
+pub async fn issue(Extension(edge): Extension<Edge>, request: Request) -> Result<Response, ApiError> {
+    let (parts, payload) = request.into_parts();
+    let form = body::read(payload, body::LIMIT).await?;
+    let content_type = parts.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if !content_type_is(content_type, FORM) {
+        let error = OAuthError::new(OAuthCode::InvalidRequest, "send application/x-www-form-urlencoded");
+        return Err(ApiError::OAuth(error));
+    }
+    let asked = parse_token_request(auth::authorization(&parts.headers), &form).map_err(ApiError::OAuth)?;
+    let command = TenantCommand::IssueToken {
+        client_id: asked.client_id,
+        client_secret: asked.client_secret.into_inner(),
+        scope: asked.scope,
+        issuer: edge.origin()?.to_owned(),
+    };
+    let TenantReply::Token { access_token, expires_in, scope } = edge.tenant()?.ask(&command).await? else {
+        return Err(ApiError::internal("tenant", "an unexpected reply"));
+    };
+    let token = json!({
+        "access_token": access_token,
+        "token_type": "Bearer",
+        "expires_in": expires_in,
+        "scope": scope.to_string(),
+    });
+    Ok(json_response(StatusCode::OK, &token))
+}

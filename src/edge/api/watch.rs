@@ -1,0 +1,88 @@
+//! `/admin/streams`: how the streams are doing.
+
+use axum::Extension;
+use axum::extract::{Path, Request};
+use axum::response::Response;
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::edge::auth;
+use crate::edge::command::{StreamCommand, StreamReply, TenantCommand, TenantReply};
+use crate::edge::context::Edge;
+use crate::edge::error::{ApiError, json_response};
+
+use super::query::page;
+use super::streams::show;
+
+/// Most dead letters in one answer.
+const MAX_PAGE: u32 = 200;
+
+#[worker::send]
+pub async fn list(Extension(edge): Extension<Edge>, request: Request) -> Result<Response, ApiError> {
+    auth::operator(&edge, request.headers()).await?;
+    let TenantReply::Children(streams) = edge.tenant()?.ask(&TenantCommand::Streams { client_id: None }).await? else {
+        return Err(ApiError::internal("tenant", "an unexpected reply"));
+    };
+    let streams: Vec<Value> = streams
+        .iter()
+        .map(|stream| {
+            json!({"stream_id": stream.id, "client_id": stream.owner, "method": stream.label, "created_at": stream.created_at})
+        })
+        .collect();
+    Ok(json_response(StatusCode::OK, &json!({"streams": streams})))
+}
+
+#[worker::send]
+pub async fn health(
+    Extension(edge): Extension<Edge>,
+    Path(stream_id): Path<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    auth::operator(&edge, request.headers()).await?;
+    let StreamReply::Health(health) = edge.stream(&stream_id)?.ask(&StreamCommand::Health).await? else {
+        return Err(ApiError::internal("stream", "an unexpected reply"));
+    };
+    let shown = json!({
+        "stream_id": stream_id,
+        "client_id": health.stream.client_id,
+        "created_at": health.stream.created_at,
+        "configuration": show(&health.stream),
+        "queued_events": health.queued.events,
+        "queued_bytes": health.queued.bytes,
+        "oldest_at": health.queued.oldest_at,
+        "hold": health.hold,
+        "next_wake_at": health.next_wake_at,
+        "last_success_at": health.last_success_at,
+        "last_error": health.last_error,
+        "dead_letters": health.dead_letters,
+    });
+    Ok(json_response(StatusCode::OK, &shown))
+}
+
+#[worker::send]
+pub async fn deliveries(
+    Extension(edge): Extension<Edge>,
+    Path(stream_id): Path<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    auth::operator(&edge, request.headers()).await?;
+    let StreamReply::Deliveries(deliveries) = edge.stream(&stream_id)?.ask(&StreamCommand::Deliveries).await? else {
+        return Err(ApiError::internal("stream", "an unexpected reply"));
+    };
+    Ok(json_response(StatusCode::OK, &json!({"deliveries": deliveries})))
+}
+
+#[worker::send]
+pub async fn dead_letters(
+    Extension(edge): Extension<Edge>,
+    Path(stream_id): Path<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    auth::operator(&edge, request.headers()).await?;
+    let (after, limit) = page(&request, MAX_PAGE)?;
+    let reply = edge.stream(&stream_id)?.ask(&StreamCommand::DeadLetters { after, limit }).await?;
+    let StreamReply::DeadLetters { dead_letters, cursor } = reply else {
+        return Err(ApiError::internal("stream", "an unexpected reply"));
+    };
+    Ok(json_response(StatusCode::OK, &json!({"dead_letters": dead_letters, "cursor": cursor.to_string()})))
+}

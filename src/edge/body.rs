@@ -1,0 +1,60 @@
+//! Request bodies within their limits.
+
+use axum::body::Body;
+use http::HeaderMap;
+use http_body_util::BodyExt;
+use serde_json::Value;
+
+use crate::protocol::json::{content_type_is, parse_strict};
+
+use super::error::ApiError;
+
+/// Most bytes of a body, but for publishing.
+pub const LIMIT: usize = 256 * 1024;
+/// Most bytes of a publishing body.
+pub const PUBLISH_LIMIT: usize = 1024 * 1024;
+
+/// A body over its limit is read up to here before it is refused: a client that is still sending would not see the answer.
+const DRAIN: usize = 8 * 1024 * 1024;
+
+/// Nesting beyond this is no document of ours.
+const MAX_DEPTH: usize = 64;
+
+/// Reads a body of at most `limit` bytes.
+pub async fn read(mut body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {
+    let mut bytes = Vec::new();
+    let mut total = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| ApiError::bad_request("The body ended before it was complete."))?;
+        let Ok(data) = frame.into_data() else { continue };
+        total += data.len();
+        if total <= limit {
+            bytes.extend_from_slice(&data);
+        } else {
+            bytes = Vec::new();
+        }
+        if total > DRAIN {
+            break;
+        }
+    }
+    if total > limit { Err(ApiError::too_large(limit)) } else { Ok(bytes) }
+}
+
+/// Reads a JSON body. A missing `Content-Type` is forgiven, a different one is not (SSF-8-8).
+pub async fn read_json(headers: &HeaderMap, body: Body, limit: usize) -> Result<Value, ApiError> {
+    let bytes = read(body, limit).await?;
+    require_type(headers, "application/json")?;
+    parse(&bytes)
+}
+
+/// Parses a JSON body: strictly, so that no two readers of one document can disagree about it.
+pub fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
+    parse_strict(bytes, MAX_DEPTH).map_err(|error| ApiError::bad_request(format!("The body is not acceptable JSON: {error}.")))
+}
+
+/// Refuses a body that says it is something else.
+pub fn require_type(headers: &HeaderMap, essence: &str) -> Result<(), ApiError> {
+    let given = headers.get(http::header::CONTENT_TYPE);
+    let fits = given.is_none_or(|given| content_type_is(given.to_str().ok(), essence));
+    if fits { Ok(()) } else { Err(ApiError::unsupported_media_type(essence)) }
+}

@@ -1,0 +1,226 @@
+//! Every error an answer can have, mapped to HTTP in one place: the standard's own body where there is one, else problem
+//! details (RFC 9457).
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
+
+use crate::protocol::oauth::{BearerError, OAuthError};
+use crate::protocol::problem::Invalid;
+use crate::protocol::push::{CONTENT_LANGUAGE, ErrorBody};
+
+use super::command::Refusal;
+use super::log::{self, Level};
+
+/// What went wrong, by whose fault it was.
+#[derive(Debug)]
+pub enum ApiError {
+    /// The request is at fault.
+    Problem(Problem),
+    /// The token endpoint's own errors (RFC 6749, section 5.2).
+    OAuth(OAuthError),
+    /// A missing or insufficient access token (RFC 6750, section 3).
+    Bearer(BearerError),
+    /// A SET that is not accepted (RFC 8935, section 2.3).
+    Set(ErrorBody),
+    /// Our fault; logged where it happened.
+    Internal,
+}
+
+/// Problem details.
+#[derive(Debug)]
+pub struct Problem {
+    pub status: StatusCode,
+    pub title: &'static str,
+    pub detail: String,
+    pub pointer: Option<String>,
+    pub retry_after_s: Option<u32>,
+}
+
+impl ApiError {
+    fn problem(status: StatusCode, title: &'static str, detail: impl Into<String>) -> Self {
+        Self::Problem(Problem { status, title, detail: detail.into(), pointer: None, retry_after_s: None })
+    }
+
+    pub fn bad_request(detail: impl Into<String>) -> Self {
+        Self::problem(StatusCode::BAD_REQUEST, "Bad request", detail)
+    }
+
+    pub fn invalid(found: &Invalid) -> Self {
+        Self::at(&found.pointer, found.to_string())
+    }
+
+    pub fn at(pointer: &str, detail: String) -> Self {
+        Self::Problem(Problem {
+            status: StatusCode::BAD_REQUEST,
+            title: "Bad request",
+            detail,
+            pointer: Some(pointer.to_owned()),
+            retry_after_s: None,
+        })
+    }
+
+    pub fn not_found() -> Self {
+        Self::problem(StatusCode::NOT_FOUND, "Not found", "There is nothing here, or not for you.")
+    }
+
+    pub fn method_not_allowed() -> Self {
+        Self::problem(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", "See the Allow header for what this URL does.")
+    }
+
+    pub fn conflict(detail: impl Into<String>) -> Self {
+        Self::problem(StatusCode::CONFLICT, "Conflict", detail)
+    }
+
+    pub fn too_large(limit: usize) -> Self {
+        Self::problem(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "Body too large",
+            format!("This URL takes bodies of at most {limit} bytes."),
+        )
+    }
+
+    pub fn unsupported_media_type(wanted: &str) -> Self {
+        Self::problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type", format!("Send {wanted}."))
+    }
+
+    pub fn misdirected(origin: &str) -> Self {
+        Self::problem(
+            StatusCode::MISDIRECTED_REQUEST,
+            "Misdirected request",
+            format!("This service answers at {origin} only."),
+        )
+    }
+
+    /// 503, worth trying again.
+    pub fn unavailable(detail: impl Into<String>, retry_after_s: u32) -> Self {
+        Self::Problem(Problem {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            title: "Not available now",
+            detail: detail.into(),
+            pointer: None,
+            retry_after_s: Some(retry_after_s),
+        })
+    }
+
+    /// 503 that only whoever deployed this can mend.
+    pub fn not_set_up(detail: impl Into<String>) -> Self {
+        Self::problem(StatusCode::SERVICE_UNAVAILABLE, "Not set up", detail)
+    }
+
+    /// Logs what was at fault and keeps it from the caller.
+    pub fn internal(what: &str, error: impl ToString) -> Self {
+        log::line(Level::Error, "internal_error", json!({"what": what, "error": error.to_string()}));
+        Self::Internal
+    }
+
+    /// An object's refusal as seen by a caller of the management API.
+    pub fn refused(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::NotFound | Refusal::Gone => Self::not_found(),
+            Refusal::UnknownClient => Self::Bearer(BearerError::InvalidToken("the client of this token is not registered")),
+            Refusal::BadCredentials => Self::OAuth(OAuthError::invalid_client()),
+            Refusal::ScopeRefused => Self::OAuth(OAuthError::new(
+                crate::protocol::oauth::OAuthCode::InvalidScope,
+                "the client is not registered for this scope",
+            )),
+            Refusal::Invalid { pointer, detail } => Self::at(&pointer, detail),
+            Refusal::Conflict { detail } => Self::conflict(detail),
+            Refusal::IdConflict { index } => Self::id_conflict(index),
+            Refusal::RemoteFailed { detail } => Self::unavailable(detail, 5),
+            // A stale copy is dealt with where it was used; if it comes here, that was forgotten.
+            Refusal::Stale | Refusal::Internal => Self::Internal,
+        }
+    }
+
+    /// The event at this index of the request uses an id that stood for another event.
+    pub fn id_conflict(index: usize) -> Self {
+        Self::Problem(Problem {
+            status: StatusCode::CONFLICT,
+            title: "Conflict",
+            detail: format!("The id of event {index} was used for another event within the last ten minutes."),
+            pointer: Some(format!("/events/{index}/id")),
+            retry_after_s: None,
+        })
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Problem(problem) => {
+                let mut headers = HeaderMap::new();
+                if let Some(seconds) = problem.retry_after_s {
+                    headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+                }
+                problem_response(problem.status, headers, problem.title, &problem.detail, problem.pointer.as_deref())
+            }
+            Self::OAuth(error) => {
+                let mut headers = no_store();
+                challenge(&mut headers, error.www_authenticate());
+                let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
+                (status, headers, json_body(&error.to_json())).into_response()
+            }
+            Self::Bearer(error) => {
+                let mut headers = HeaderMap::new();
+                challenge(&mut headers, Some(error.www_authenticate()));
+                let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::UNAUTHORIZED);
+                problem_response(status, headers, "Not authorized", "See the WWW-Authenticate header.", None)
+            }
+            Self::Set(error) => {
+                let mut headers = no_store();
+                headers.insert(header::CONTENT_LANGUAGE, HeaderValue::from_static(CONTENT_LANGUAGE));
+                (StatusCode::BAD_REQUEST, headers, json_body(&error.to_json())).into_response()
+            }
+            Self::Internal => problem_response(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                HeaderMap::new(),
+                "Internal error",
+                "This is our fault. The log has the cause under this request's id.",
+                None,
+            ),
+        }
+    }
+}
+
+/// A JSON answer that nobody may keep.
+pub fn json_response(status: StatusCode, value: &Value) -> Response {
+    (status, no_store(), json_body(value)).into_response()
+}
+
+/// The header of answers that nobody may keep.
+pub fn no_store() -> HeaderMap {
+    HeaderMap::from_iter([(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))])
+}
+
+fn json_body(value: &Value) -> ([(HeaderName, &'static str); 1], String) {
+    ([(header::CONTENT_TYPE, "application/json")], value.to_string())
+}
+
+fn challenge(headers: &mut HeaderMap, value: Option<String>) {
+    if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
+        headers.insert(header::WWW_AUTHENTICATE, value);
+    }
+}
+
+/// Marks a problem body, so that the request id can be written into it on the way out.
+#[derive(Clone)]
+pub struct ProblemBody(pub Value);
+
+fn problem_response(
+    status: StatusCode,
+    mut headers: HeaderMap,
+    title: &'static str,
+    detail: &str,
+    pointer: Option<&str>,
+) -> Response {
+    let mut body = json!({"type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail});
+    if let (Some(pointer), Some(members)) = (pointer, body.as_object_mut()) {
+        members.insert("pointer".to_owned(), json!(pointer));
+    }
+    headers.extend(no_store());
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    let mut response = (status, headers).into_response();
+    response.extensions_mut().insert(ProblemBody(body));
+    response
+}

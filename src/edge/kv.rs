@@ -1,0 +1,31 @@
+//! Read copies at the edge. Written only by the object that owns the data; whoever reads must cope with an old one.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use worker::Env;
+
+use super::error::ApiError;
+
+/// How long a copy may be served from the edge's own cache, in seconds: the least the platform allows.
+const CACHE_TTL_S: u64 = 30;
+
+/// A copy, or nothing when there is none or it cannot be read: the object has the truth.
+pub async fn get<T: DeserializeOwned>(env: &Env, key: &str) -> Option<T> {
+    let text = env.kv("CONFIG").ok()?.get(key).cache_ttl(CACHE_TTL_S).text().await.ok()??;
+    serde_json::from_str(&text).ok()
+}
+
+/// Writes a copy.
+pub async fn put<T: Serialize>(env: &Env, key: &str, value: &T) -> Result<(), ApiError> {
+    let fault = |error: &dyn std::fmt::Display| ApiError::internal("kv", error);
+    let text = serde_json::to_string(value).map_err(|error| fault(&error))?;
+    let store = env.kv("CONFIG").map_err(|error| fault(&error))?;
+    store.put(key, text).map_err(|error| fault(&error))?.execute().await.map_err(|error| fault(&error))
+}
+
+/// Takes a copy away.
+pub async fn delete(env: &Env, key: &str) -> Result<(), ApiError> {
+    let fault = |error: &dyn std::fmt::Display| ApiError::internal("kv", error);
+    let store = env.kv("CONFIG").map_err(|error| fault(&error))?;
+    store.delete(key).await.map_err(|error| fault(&error))
+}

@@ -1,0 +1,216 @@
+//! One push: sign, send, read the answer, and remember both sides for whoever looks.
+
+use std::collections::VecDeque;
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use serde_json::{Value, json};
+use web_sys::CryptoKey;
+use worker::Method;
+
+use crate::delivery::answer::Answer;
+use crate::delivery::courier::Outcome;
+use crate::delivery::outbox::Pos;
+use crate::edge::clock::now_ms;
+use crate::edge::crypto::{self, CryptoError};
+use crate::edge::http::{self, Incoming, NoAnswer, Outgoing};
+use crate::protocol::jose::jws::{self, Alg, SigningHeader};
+use crate::protocol::push::{ErrorBody, clip};
+use crate::protocol::secret::Secret;
+use crate::protocol::set;
+
+/// Attempts kept in memory for the operator.
+const KEPT: usize = 50;
+
+/// Bytes of a body that are kept of an attempt, and read of an answer.
+const BODY_BYTES: usize = 4096;
+
+/// Everything that the pushes of one run have in common.
+pub struct Line {
+    pub endpoint_url: String,
+    pub authorization: Option<Secret<String>>,
+    pub signer: Signer,
+    pub timeout_ms: u32,
+}
+
+/// A key to sign with.
+pub struct Signer {
+    pub kid: String,
+    pub alg: Alg,
+    pub key: CryptoKey,
+}
+
+impl Signer {
+    /// Makes the SET of these claims.
+    pub async fn sign(&self, claims: &[u8]) -> Result<String, CryptoError> {
+        let header = SigningHeader { alg: self.alg, typ: set::TYP, kid: &self.kid };
+        let input = jws::signing_input(&header, claims);
+        let signature = crypto::sign(&self.key, self.alg, input.as_bytes()).await?;
+        Ok(jws::assemble(&input, &signature))
+    }
+}
+
+/// An event to push.
+pub struct Job {
+    pub pos: Pos,
+    pub jti: String,
+    pub claims: Vec<u8>,
+    /// 1 for the first.
+    pub attempt: u32,
+}
+
+/// A push that came to an end.
+pub struct Pushed {
+    pub pos: Pos,
+    pub answer: Answer,
+    pub attempt: Attempt,
+}
+
+/// What is remembered of a push.
+pub struct Attempt {
+    jti: String,
+    number: u32,
+    signed_at: u64,
+    sign_ms: u64,
+    sent_at: u64,
+    push_ms: u64,
+    url: String,
+    headers: Vec<(&'static str, String)>,
+    set: String,
+    response: Option<Incoming>,
+}
+
+/// Signs and pushes one event (RFC 8935, section 2.1). An answer that never comes is an answer too.
+pub async fn push(job: Job, line: &Line) -> Pushed {
+    let signed_at = now_ms();
+    let signed = line.signer.sign(&job.claims).await;
+    let sent_at = now_ms();
+    let mut headers = vec![
+        ("content-type", set::MEDIA_TYPE.to_owned()),
+        ("accept", "application/json".to_owned()),
+        ("user-agent", concat!("Heliograph/", env!("CARGO_PKG_VERSION")).to_owned()),
+    ];
+    if let Some(authorization) = &line.authorization {
+        // SSF-6.1.1-4: exactly what the receiver gave, scheme included.
+        headers.push(("authorization", authorization.expose().clone()));
+    }
+    let mut attempt = Attempt {
+        jti: job.jti,
+        number: job.attempt,
+        signed_at,
+        sign_ms: sent_at - signed_at,
+        sent_at,
+        push_ms: 0,
+        url: line.endpoint_url.clone(),
+        headers,
+        set: String::new(),
+        response: None,
+    };
+    let answer = match signed {
+        Ok(set) => {
+            let sent = send(&set, &attempt, line).await;
+            attempt.push_ms = now_ms() - sent_at;
+            attempt.set = set;
+            match sent {
+                Ok(response) => {
+                    let answer = read(&response);
+                    attempt.response = Some(response);
+                    answer
+                }
+                Err(NoAnswer::Timeout) => Answer::Timeout,
+                Err(NoAnswer::Unreachable(why)) => Answer::Unreachable(why),
+            }
+        }
+        // Ours to mend, not the receiver's to suffer: the event waits.
+        Err(error) => Answer::Unreachable(format!("signing failed: {error}")),
+    };
+    // What is kept never holds the receiver's secret.
+    for (name, value) in &mut attempt.headers {
+        if *name == "authorization" {
+            "***".clone_into(value);
+        }
+    }
+    Pushed { pos: job.pos, answer, attempt }
+}
+
+async fn send(set: &str, attempt: &Attempt, line: &Line) -> Result<Incoming, NoAnswer> {
+    http::send(&Outgoing {
+        method: Method::Post,
+        url: &line.endpoint_url,
+        headers: &attempt.headers,
+        body: Some(set),
+        timeout_ms: line.timeout_ms,
+        max_body: BODY_BYTES,
+    })
+    .await
+}
+
+fn read(response: &Incoming) -> Answer {
+    let set_error = (response.status == 400)
+        .then(|| ErrorBody::parse(&response.body))
+        .flatten()
+        .map(|error| (error.err.as_str().to_owned(), error.description));
+    Answer::Response {
+        status: response.status,
+        set_error,
+        retry_after: response.header("retry-after").map(str::to_owned),
+    }
+}
+
+impl Attempt {
+    /// The attempt as the operator sees it.
+    fn to_json(&self, outcome: &Outcome, detail: Option<&str>) -> Value {
+        let (word, next_attempt_at) = match outcome {
+            Outcome::Delivered => ("delivered", None),
+            Outcome::Dead(_) => ("dead", None),
+            Outcome::RetryAt(at) => ("retry", Some(*at)),
+            Outcome::HeldUntil(at, _) => ("held", Some(*at)),
+        };
+        json!({
+            "jti": self.jti,
+            "type": event_type(&self.set),
+            "attempt": self.number,
+            "signed_at": self.signed_at,
+            "sign_ms": self.sign_ms,
+            "sent_at": self.sent_at,
+            "push_ms": self.push_ms,
+            "outcome": word,
+            "status": self.response.as_ref().map(|response| response.status),
+            "detail": detail,
+            "next_attempt_at": next_attempt_at,
+            "request": {
+                "method": "POST",
+                "url": self.url,
+                "headers": self.headers,
+                "body": clip(&self.set, BODY_BYTES),
+            },
+            "response": self.response.as_ref().map(|response| json!({
+                "status": response.status,
+                "headers": response.headers,
+                "body": String::from_utf8_lossy(&response.body),
+                "cut": response.cut,
+            })),
+        })
+    }
+}
+
+/// The event type inside a SET of ours.
+fn event_type(set: &str) -> Option<String> {
+    let claims = Base64UrlUnpadded::decode_vec(set.split('.').nth(1)?).ok()?;
+    let claims: Value = serde_json::from_slice(&claims).ok()?;
+    claims.get("events")?.as_object()?.keys().next().cloned()
+}
+
+/// The last attempts of a stream, newest first. In memory only: recording must not cost a row for each delivery.
+#[derive(Default)]
+pub struct Attempts(VecDeque<(Attempt, Outcome, Option<String>)>);
+
+impl Attempts {
+    pub fn remember(&mut self, attempt: Attempt, outcome: Outcome, detail: Option<String>) {
+        self.0.truncate(KEPT - 1);
+        self.0.push_front((attempt, outcome, detail));
+    }
+
+    pub fn to_json(&self) -> Vec<Value> {
+        self.0.iter().map(|(attempt, outcome, detail)| attempt.to_json(outcome, detail.as_deref())).collect()
+    }
+}

@@ -1,0 +1,11 @@
+//! The Durable Objects. Thin: load, call a lower floor, do what it says.
+
+pub mod bell;
+pub mod serve;
+pub mod source;
+pub mod stream;
+pub mod stub;
+pub mod tenant;
+
+mod delivery;
+mod exchange;

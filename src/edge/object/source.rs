@@ -1,0 +1,250 @@
+//! The object of a source: its trust settings, the issuer's keys, the inbox.
+
+use std::cell::{Cell, RefCell};
+
+use serde_json::json;
+use worker::{DurableObject, Env, Method, Request, Response, State, durable_object};
+
+use crate::delivery::meta;
+use crate::edge::api::receive::{keys_copy, source_copy};
+use crate::edge::clock::now_ms;
+use crate::edge::command::{Answer, Refusal, SourceCommand, SourceReply, SourceView};
+use crate::edge::context;
+use crate::edge::http::{self, Incoming, NoAnswer, Outgoing};
+use crate::edge::kv;
+use crate::edge::log::{self, Level};
+use crate::edge::settings::Settings;
+use crate::edge::sql::EdgeSql;
+use crate::protocol::endpoint_url::{EndpointUrl, UrlPolicy};
+use crate::protocol::jose::jwk::Jwks;
+use crate::protocol::metadata::{SSF_CONFIGURATION, TransmitterMetadata, well_known_url};
+use crate::receiver::inbox::{self, Accepted};
+use crate::receiver::keys::{FetchedKeys, may_fetch};
+use crate::receiver::source::{self, Source};
+
+use super::bell::Bell;
+use super::serve::{Alarm, abort, fault, serve};
+
+/// Time for the issuer's metadata, and again for its keys.
+const FETCH_TIMEOUT_MS: u32 = 5_000;
+/// Most bytes of either.
+const FETCH_BYTES: usize = 256 * 1024;
+
+#[durable_object(alarm)]
+pub struct SourceObject {
+    state: State,
+    env: Env,
+    sql: EdgeSql,
+    alarm: Alarm,
+    source: RefCell<Option<Source>>,
+    /// Rung when a fetch of keys ended.
+    fetched: Bell,
+    fetching: Cell<bool>,
+    /// The last time the issuer was asked for its keys, whatever came of it.
+    asked_at: Cell<Option<u64>>,
+    gone: Cell<bool>,
+}
+
+impl DurableObject for SourceObject {
+    fn new(state: State, env: Env) -> Self {
+        let sql = EdgeSql(state.storage().sql());
+        Self {
+            state,
+            env,
+            sql,
+            alarm: Alarm::default(),
+            source: RefCell::default(),
+            fetched: Bell::default(),
+            fetching: Cell::default(),
+            asked_at: Cell::default(),
+            gone: Cell::default(),
+        }
+    }
+
+    async fn fetch(&self, request: Request) -> worker::Result<Response> {
+        serve(request, |command| self.carry_out(command)).await
+    }
+
+    async fn alarm(&self) -> worker::Result<Response> {
+        self.alarm.went_off();
+        let pruned = self.source().and_then(|_| self.prune());
+        match pruned {
+            Ok(Some(due)) => self.alarm.arm(&self.state, due).await,
+            Ok(None) | Err(Refusal::Gone) => {}
+            Err(_) => self.alarm.arm(&self.state, now_ms() + 60_000).await,
+        }
+        Response::empty()
+    }
+}
+
+impl SourceObject {
+    fn source(&self) -> Answer<Source> {
+        if self.gone.get() {
+            return Err(Refusal::Gone);
+        }
+        let mut slot = self.source.borrow_mut();
+        if slot.is_none() {
+            *slot = Source::load(&self.sql)?;
+        }
+        slot.clone().ok_or(Refusal::Gone)
+    }
+
+    async fn carry_out(&self, command: SourceCommand) -> Answer<SourceReply> {
+        match command {
+            SourceCommand::Create { source } => self.create(*source).await,
+            SourceCommand::View => {
+                let view = self.view()?;
+                // Whoever asks had no copy, or an old one.
+                let _ = kv::put(&self.env, &source_copy(&view.source.source_id), &view.source).await;
+                Ok(SourceReply::View(Box::new(view)))
+            }
+            SourceCommand::RefreshKeys => self.refresh_keys().await.map(SourceReply::Keys),
+            SourceCommand::Store { rev, event } => self.store(rev, &event).await,
+            SourceCommand::Events { after, limit } => {
+                self.source()?;
+                Ok(SourceReply::Events(inbox::read(&self.sql, after, limit)?))
+            }
+            SourceCommand::Delete => self.delete().await,
+        }
+    }
+
+    fn view(&self) -> Answer<SourceView> {
+        Ok(SourceView { source: self.source()?, keys: source::load_keys(&self.sql)? })
+    }
+
+    async fn create(&self, source: Source) -> Answer<SourceReply> {
+        source.save(&self.sql)?;
+        self.source.replace(Some(source.clone()));
+        // The copy only saves calls to this object.
+        let _ = kv::put(&self.env, &source_copy(&source.source_id), &source).await;
+        Ok(SourceReply::Done)
+    }
+
+    async fn store(&self, rev: u64, event: &Accepted) -> Answer<SourceReply> {
+        if self.source()?.rev != rev {
+            return Err(Refusal::Stale);
+        }
+        let now = now_ms();
+        let outcome = inbox::store(&self.sql, event, now).map_err(|error| {
+            // Half of a change must not stay: what is not committed goes with this life of the object.
+            abort(&self.state, "a fault while storing");
+            Refusal::from(error)
+        })?;
+        if self.alarm.at().is_none() {
+            let settings = self.settings()?;
+            let oldest = inbox::oldest(&self.sql)?.unwrap_or(now);
+            self.alarm.arm(&self.state, oldest + settings.inbox_retention_ms).await;
+        }
+        Ok(SourceReply::Stored(outcome))
+    }
+
+    fn prune(&self) -> Answer<Option<u64>> {
+        let keep = self.settings()?.inbox_retention_ms;
+        let now = now_ms();
+        let oldest = inbox::prune(&self.sql, now.saturating_sub(keep) + 1)?;
+        Ok(oldest.map(|at| (at + keep).max(now + 1)))
+    }
+
+    async fn delete(&self) -> Answer<SourceReply> {
+        let source_id = self.state.id().to_string();
+        self.gone.set(true);
+        self.source.replace(None);
+        self.fetched.ring();
+        let emptied = async {
+            self.state.storage().delete_alarm().await?;
+            self.state.storage().delete_all().await
+        };
+        emptied.await.map_err(|error| fault("delete", error))?;
+        // A copy that stays for a while costs a wasted call: this object says "gone" whatever the copy says.
+        let _ = kv::delete(&self.env, &source_copy(&source_id)).await;
+        let _ = kv::delete(&self.env, &keys_copy(&source_id)).await;
+        Ok(SourceReply::Done)
+    }
+
+    /// Fetches the issuer's keys, one caller at a time and not more often than the settings say.
+    async fn refresh_keys(&self) -> Answer<FetchedKeys> {
+        let source = self.source()?;
+        let settings = self.settings()?;
+        let rung = self.fetched.count();
+        if self.fetching.get() {
+            self.fetched.after(rung).await;
+            return self.stored_keys();
+        }
+        let now = now_ms();
+        if !may_fetch(self.asked_at.get(), now, settings.key_refetch_ms) {
+            return self.stored_keys();
+        }
+        self.fetching.set(true);
+        self.asked_at.set(Some(now));
+        let fetched = fetch_keys(&source, &settings).await;
+        self.fetching.set(false);
+        self.fetched.ring();
+        if self.gone.get() {
+            return Err(Refusal::Gone);
+        }
+        match fetched {
+            Ok(keys) => {
+                source::save_keys(&self.sql, &keys)?;
+                let _ = kv::put(&self.env, &keys_copy(&source.source_id), &keys).await;
+                Ok(keys)
+            }
+            Err(detail) => {
+                log::line(
+                    Level::Warn,
+                    "keys_not_fetched",
+                    json!({"source_id": source.source_id, "issuer": source.issuer, "detail": detail}),
+                );
+                Err(Refusal::RemoteFailed { detail: "The issuer's keys cannot be had now.".to_owned() })
+            }
+        }
+    }
+
+    fn stored_keys(&self) -> Answer<FetchedKeys> {
+        self.source()?;
+        if !meta::exists(&self.sql)? {
+            return Err(Refusal::Gone);
+        }
+        source::load_keys(&self.sql)?
+            .ok_or_else(|| Refusal::RemoteFailed { detail: "The issuer's keys cannot be had now.".to_owned() })
+    }
+
+    fn settings(&self) -> Answer<std::sync::Arc<Settings>> {
+        context::settings(&self.env).map_err(|error| fault("settings", error))
+    }
+}
+
+/// Metadata of the issuer, then its keys. The error is for our log.
+async fn fetch_keys(source: &Source, settings: &Settings) -> Result<FetchedKeys, String> {
+    // The issuer may be this very service: its own host is not refused here, nothing is posted to it.
+    let policy = UrlPolicy { allow_loopback: settings.allow_loopback, own_host: None };
+    let metadata_url = well_known_url(&source.issuer, SSF_CONFIGURATION).map_err(|error| error.to_string())?;
+    let metadata = fetch_json(&metadata_url, &policy).await?;
+    let metadata = TransmitterMetadata::parse(&metadata.body, &source.issuer).map_err(|error| error.to_string())?;
+    let jwks_uri = metadata.jwks_uri.ok_or("the metadata has no jwks_uri")?;
+    let jwks = fetch_json(&jwks_uri, &policy).await?;
+    let usable = Jwks::parse(&jwks.body).map_err(|error| error.to_string())?;
+    if usable.keys.is_empty() {
+        return Err("the issuer publishes no key that may verify".to_owned());
+    }
+    let jwks = serde_json::from_slice(&jwks.body).map_err(|error| error.to_string())?;
+    Ok(FetchedKeys { jwks_uri, jwks, fetched_at: now_ms() })
+}
+
+async fn fetch_json(url: &str, policy: &UrlPolicy) -> Result<Incoming, String> {
+    let url = EndpointUrl::parse(url, policy).map_err(|error| format!("{url} {error}"))?;
+    let request = Outgoing {
+        method: Method::Get,
+        url: url.as_str(),
+        headers: &[("accept", "application/json".to_owned())],
+        body: None,
+        timeout_ms: FETCH_TIMEOUT_MS,
+        max_body: FETCH_BYTES,
+    };
+    match http::send(&request).await {
+        Ok(answer) if answer.cut => Err(format!("{} answered with an incomplete or too large body", url.as_str())),
+        Ok(answer) if answer.status == 200 => Ok(answer),
+        Ok(answer) => Err(format!("{} answered {}", url.as_str(), answer.status)),
+        Err(NoAnswer::Timeout) => Err(format!("{} did not answer in time", url.as_str())),
+        Err(NoAnswer::Unreachable(why)) => Err(format!("{} could not be reached: {why}", url.as_str())),
+    }
+}

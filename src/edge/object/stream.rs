@@ -1,0 +1,326 @@
+//! The object of a stream. It serialises everything that happens to the stream: its configuration, what is accepted for it,
+//! and how that is delivered.
+
+use std::cell::{Cell, RefCell};
+
+use serde_json::{Value, json};
+use worker::{DurableObject, Env, Request, Response, State, durable_object};
+
+use crate::delivery::courier::Courier;
+use crate::delivery::dead_letters;
+use crate::delivery::outbox::{AppendError, Outbox};
+use crate::delivery::sql::Sql;
+use crate::edge::clock::{now_ms, now_s};
+use crate::edge::command::{Answer, Health, Refusal, SealedKey, StreamCommand, StreamReply};
+use crate::edge::sql::EdgeSql;
+use crate::edge::{context, crypto};
+use crate::protocol::set::{Claims, jti_text};
+use crate::protocol::stream::Delivery;
+use crate::transmitter::stream::{Published, Stream, run_until};
+
+use super::bell::Bell;
+use super::exchange::Attempts;
+use super::serve::{Alarm, abort, fault, serve};
+
+/// What the seal of a receiver's authorization header authenticates, beside the object's id.
+pub const AUTHORIZATION_PLACE: &str = "authorization_header";
+
+/// A failed run is tried again after this.
+const RUN_AGAIN_MS: u64 = 5_000;
+
+/// Work overdue by this much means that the alarm was lost or hangs.
+const OVERDUE_MS: u64 = 30_000;
+
+/// An event id is recognised for ten minutes, so a delivered chunk is kept at least that long.
+const LEAST_RETENTION_MS: u64 = crate::delivery::recent::REMEMBER_MS;
+
+/// What a living stream object has in memory; all of it can be had again from storage.
+pub(super) struct Live {
+    pub stream: Stream,
+    pub outbox: Outbox,
+    pub courier: Courier,
+    pub attempts: Attempts,
+    pub last_success_at: Option<u64>,
+    pub last_error: Option<Value>,
+    /// Answers since the cursor was written.
+    pub unflushed: usize,
+    pub flushed_at: u64,
+    /// When delivered chunks may go.
+    pub prune_at: Option<u64>,
+}
+
+impl Live {
+    /// Writes delivery's progress down, if there is any.
+    pub fn flush(&mut self, sql: &dyn Sql) -> Answer<()> {
+        let kept = self.courier.kept();
+        if self.outbox.is_dirty() || kept != self.outbox.courier_state() {
+            self.outbox.flush(sql, &kept)?;
+        }
+        self.unflushed = 0;
+        self.flushed_at = now_ms();
+        Ok(())
+    }
+}
+
+#[durable_object(alarm)]
+pub struct StreamObject {
+    state: State,
+    pub(super) env: Env,
+    pub(super) sql: EdgeSql,
+    pub(super) alarm: Alarm,
+    pub(super) live: RefCell<Option<Live>>,
+    /// Rung when something was appended, or the stream is gone.
+    pub(super) bell: Bell,
+    pub(super) key: RefCell<Option<(u64, SealedKey)>>,
+    /// Counts polls, so that the oldest of too many held ones is let go.
+    pub(super) polls: Cell<u64>,
+    /// Deleted in this life: nothing may touch storage again.
+    gone: Cell<bool>,
+    running: Cell<bool>,
+    poked_at: Cell<Option<u64>>,
+}
+
+impl DurableObject for StreamObject {
+    fn new(state: State, env: Env) -> Self {
+        let sql = EdgeSql(state.storage().sql());
+        Self {
+            state,
+            env,
+            sql,
+            alarm: Alarm::default(),
+            live: RefCell::default(),
+            bell: Bell::default(),
+            key: RefCell::default(),
+            polls: Cell::default(),
+            gone: Cell::default(),
+            running: Cell::default(),
+            poked_at: Cell::default(),
+        }
+    }
+
+    async fn fetch(&self, request: Request) -> worker::Result<Response> {
+        let response = serve(request, |command| self.carry_out(command)).await;
+        self.watch().await;
+        response
+    }
+
+    /// Never fails: the platform would retry a few times and then drop the alarm. Failed work is armed again instead.
+    async fn alarm(&self) -> worker::Result<Response> {
+        self.alarm.went_off();
+        self.running.set(true);
+        let delivered = self.deliver().await;
+        self.running.set(false);
+        let pruned = self.prune();
+        match delivered.and(pruned) {
+            Ok(()) => self.rearm().await,
+            Err(Refusal::Gone) => {}
+            Err(_) => self.alarm.arm(&self.state, now_ms() + RUN_AGAIN_MS).await,
+        }
+        Response::empty()
+    }
+}
+
+impl StreamObject {
+    /// Works on what is in memory, loading it first. After a fault of storage the object starts anew from what is stored.
+    pub(super) fn with<T>(&self, work: impl FnOnce(&mut Live) -> Answer<T>) -> Answer<T> {
+        if self.gone.get() {
+            return Err(Refusal::Gone);
+        }
+        let mut slot = self.live.borrow_mut();
+        if slot.is_none() {
+            *slot = self.load()?;
+        }
+        let result = work(slot.as_mut().ok_or(Refusal::Gone)?);
+        if matches!(result, Err(Refusal::Internal)) {
+            *slot = None;
+            abort(&self.state, "a fault while writing");
+        }
+        result
+    }
+
+    fn load(&self) -> Answer<Option<Live>> {
+        let Some(stream) = Stream::load(&self.sql)? else {
+            return Ok(None);
+        };
+        let settings = context::settings(&self.env).map_err(|error| fault("settings", error))?;
+        let outbox = Outbox::load(&self.sql)?;
+        let keep = settings.retention_ms.max(LEAST_RETENTION_MS);
+        Ok(Some(Live {
+            courier: Courier::new(settings.courier(), outbox.courier_state()),
+            prune_at: outbox.oldest_delivered(&self.sql)?.map(|at| at + keep),
+            stream,
+            outbox,
+            attempts: Attempts::default(),
+            last_success_at: None,
+            last_error: None,
+            unflushed: 0,
+            flushed_at: now_ms(),
+        }))
+    }
+
+    async fn carry_out(&self, command: StreamCommand) -> Answer<StreamReply> {
+        match command {
+            StreamCommand::Create { stream, authorization_header } => self.create(*stream, authorization_header).await,
+            StreamCommand::Read { client_id } => self.with(|live| {
+                let visible = client_id.is_none_or(|client_id| client_id == live.stream.client_id);
+                if visible { Ok(StreamReply::Stream(Box::new(live.stream.clone()))) } else { Err(Refusal::NotFound) }
+            }),
+            StreamCommand::Delete => self.delete().await,
+            StreamCommand::Append { events } => self.append(&events).await,
+            StreamCommand::Poll { client_id, request } => {
+                let reply = self.poll(&client_id, request).await;
+                self.rearm().await;
+                reply
+            }
+            StreamCommand::Health => self.health(),
+            StreamCommand::Deliveries => self.with(|live| Ok(StreamReply::Deliveries(live.attempts.to_json()))),
+            StreamCommand::DeadLetters { after, limit } => self.dead_letters(after, limit),
+        }
+    }
+
+    async fn create(&self, mut stream: Stream, authorization_header: Option<String>) -> Answer<StreamReply> {
+        let settings = context::settings(&self.env).map_err(|error| fault("settings", error))?;
+        if let Some(header) = authorization_header {
+            let place = self.place(AUTHORIZATION_PLACE);
+            let sealed = crypto::seal(settings.key_encryption_key.expose(), &place, header.as_bytes()).await;
+            stream.sealed_authorization = Some(sealed.map_err(|error| fault("seal", error))?);
+        }
+        if self.gone.get() {
+            return Err(Refusal::Gone);
+        }
+        stream.save(&self.sql)?;
+        Ok(StreamReply::Done)
+    }
+
+    /// Everything goes: queue, secrets, tables, alarm. The object answers "gone" from here on.
+    async fn delete(&self) -> Answer<StreamReply> {
+        self.gone.set(true);
+        self.live.replace(None);
+        self.bell.ring();
+        let emptied = async {
+            self.state.storage().delete_alarm().await?;
+            self.state.storage().delete_all().await
+        };
+        emptied.await.map_err(|error| fault("delete", error))?;
+        Ok(StreamReply::Done)
+    }
+
+    async fn append(&self, events: &[Published]) -> Answer<StreamReply> {
+        let now = now_ms();
+        let matched = self.with(|live| {
+            let (indices, items): (Vec<_>, Vec<_>) = live.stream.items(events, now_s()).into_iter().unzip();
+            match live.outbox.append(&self.sql, &items, now) {
+                Ok(_) => Ok(items.len()),
+                Err(AppendError::Conflict { index }) => {
+                    Err(Refusal::IdConflict { index: indices.get(index).copied().unwrap_or(index) })
+                }
+                Err(AppendError::Sql(error)) => Err(error.into()),
+            }
+        })?;
+        if matched > 0 {
+            self.bell.ring();
+            // A run under way takes the new events in; it arms the alarm itself when it ends.
+            if !self.running.get() {
+                self.rearm().await;
+            }
+        }
+        Ok(StreamReply::Appended { matched })
+    }
+
+    fn health(&self) -> Answer<StreamReply> {
+        self.with(|live| {
+            let hold = live.courier.hold();
+            Ok(StreamReply::Health(Box::new(Health {
+                stream: live.stream.clone(),
+                queued: live.outbox.queued(&self.sql)?,
+                hold: hold.map(|hold| json!({"reason": hold.reason, "until": hold.until})),
+                next_wake_at: live.courier.due_at(&live.outbox, now_ms()),
+                last_success_at: live.last_success_at,
+                last_error: live.last_error.clone(),
+                dead_letters: dead_letters::count(&self.sql)?,
+            })))
+        })
+    }
+
+    fn dead_letters(&self, after: i64, limit: u32) -> Answer<StreamReply> {
+        self.with(|_| {
+            let letters = dead_letters::list(&self.sql, after, limit)?;
+            let cursor = letters.last().map_or(after, |letter| letter.id);
+            let dead_letters = letters
+                .iter()
+                .map(|letter| {
+                    let claims = Claims::parse(&letter.claims).ok();
+                    json!({
+                        "jti": jti_text(&letter.jti),
+                        "type": claims.as_ref().map(|claims| &claims.event_type),
+                        "sub_id": claims.as_ref().map(|claims| &claims.sub_id),
+                        "at": letter.at,
+                        "err": letter.death.err,
+                        "description": letter.death.description,
+                        "attempts": letter.death.attempts,
+                    })
+                })
+                .collect();
+            Ok(StreamReply::DeadLetters { dead_letters, cursor })
+        })
+    }
+
+    fn prune(&self) -> Answer<()> {
+        let settings = context::settings(&self.env).map_err(|error| fault("settings", error))?;
+        let keep = settings.retention_ms.max(LEAST_RETENTION_MS);
+        let now = now_ms();
+        self.with(|live| {
+            if live.prune_at.is_some_and(|at| at <= now) {
+                let oldest = live.outbox.prune(&self.sql, now.saturating_sub(keep) + 1)?;
+                // Still due when there was more than one go's worth.
+                live.prune_at = oldest.map(|at| (at + keep).max(now + 1));
+            } else if live.prune_at.is_none() {
+                live.prune_at = live.outbox.oldest_delivered(&self.sql)?.map(|at| at + keep);
+            }
+            Ok(())
+        })
+    }
+
+    /// Sets the alarm to the earliest thing that waits: delivery of a push stream, or pruning.
+    async fn rearm(&self) {
+        let due = self.with(|live| {
+            let pushes = live.stream.configuration.delivery.method() != Delivery::Poll.method();
+            let deliver = pushes.then(|| live.courier.due_at(&live.outbox, now_ms())).flatten();
+            Ok(deliver.into_iter().chain(live.prune_at).min())
+        });
+        if let Ok(Some(due)) = due {
+            self.alarm.arm(&self.state, due).await;
+        }
+    }
+
+    /// The watchdog, run by every request to the object: work that is long overdue means a lost or a hanging alarm. It is set
+    /// again once; if that does not help, the object is restarted.
+    async fn watch(&self) {
+        let now = now_ms();
+        let overdue = self.with(|live| {
+            let pushes = live.stream.configuration.delivery.method() != Delivery::Poll.method();
+            let first = live.outbox.window().next().map(|item| item.at);
+            let due = live.courier.due_at(&live.outbox, now);
+            let waits_since = first.filter(|_| pushes && due.is_some_and(|due| due <= now));
+            let overdue = waits_since.is_some_and(|at| at + OVERDUE_MS < now) && live.flushed_at + OVERDUE_MS < now;
+            Ok(overdue && run_until(&self.sql)? < now)
+        });
+        if !matches!(overdue, Ok(true)) {
+            self.poked_at.set(None);
+            return;
+        }
+        match self.poked_at.get() {
+            None => {
+                self.poked_at.set(Some(now));
+                self.alarm.went_off();
+                self.alarm.arm(&self.state, now).await;
+            }
+            Some(at) if at + OVERDUE_MS < now => abort(&self.state, "the alarm hangs"),
+            Some(_) => {}
+        }
+    }
+
+    pub(super) fn place(&self, field: &str) -> String {
+        format!("{} {field}", self.state.id())
+    }
+}

@@ -1,0 +1,91 @@
+//! The caller's side of an object: a command out, a reply back.
+
+use futures_util::future::{Either, select};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::time::Duration;
+use worker::wasm_bindgen::JsValue;
+use worker::{Delay, Env, Method, Request, RequestInit, Stub};
+
+use crate::edge::command::{Answer, SourceCommand, SourceReply, StreamCommand, StreamReply, TenantCommand, TenantReply};
+use crate::edge::error::ApiError;
+
+/// A call that takes longer is given up: a panic elsewhere in the isolate may have swallowed its answer. Longer than any
+/// long poll.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// An object to talk to.
+pub struct ObjectStub(Stub);
+
+/// A command and what answers it.
+pub trait Command: Serialize {
+    type Reply: DeserializeOwned;
+}
+
+impl Command for TenantCommand {
+    type Reply = TenantReply;
+}
+
+impl Command for StreamCommand {
+    type Reply = StreamReply;
+}
+
+impl Command for SourceCommand {
+    type Reply = SourceReply;
+}
+
+/// The object of a tenant.
+pub fn tenant(env: &Env, name: &str) -> Result<ObjectStub, ApiError> {
+    let stub = env.durable_object("TENANT").and_then(|namespace| namespace.get_by_name(name));
+    stub.map(ObjectStub).map_err(|error| ApiError::internal("tenant object", error))
+}
+
+/// An object by its id. On the platform a forged id is refused here.
+pub fn by_id(env: &Env, binding: &str, id: &str) -> Result<ObjectStub, ApiError> {
+    let is_id = id.len() == 64 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if !is_id {
+        return Err(ApiError::not_found());
+    }
+    let namespace = env.durable_object(binding).map_err(|error| ApiError::internal(binding, error))?;
+    let stub = namespace.id_from_string(id).and_then(|id| id.get_stub());
+    stub.map(ObjectStub).map_err(|_| ApiError::not_found())
+}
+
+/// A new object's id.
+pub fn new_id(env: &Env, binding: &str) -> Result<String, ApiError> {
+    let id = env.durable_object(binding).and_then(|namespace| Ok(namespace.unique_id()?.to_string()));
+    id.map_err(|error| ApiError::internal(binding, error))
+}
+
+impl ObjectStub {
+    /// Sends a command; a refusal becomes the API's error.
+    pub async fn ask<C: Command>(&self, command: &C) -> Result<C::Reply, ApiError> {
+        self.tell(command).await?.map_err(ApiError::refused)
+    }
+
+    /// Sends a command; the refusal is the caller's to read.
+    pub async fn tell<C: Command>(&self, command: &C) -> Result<Answer<C::Reply>, ApiError> {
+        let body = serde_json::to_string(command).map_err(|error| ApiError::internal("command", error))?;
+        self.send(&body).await
+    }
+
+    /// As [`ObjectStub::tell`], for a command that was serialised once for several objects.
+    pub async fn send<R: DeserializeOwned>(&self, body: &str) -> Result<Answer<R>, ApiError> {
+        let unreachable = |error: &dyn std::fmt::Display| {
+            ApiError::internal("object", error);
+            ApiError::unavailable("A part of the service did not answer.", 1)
+        };
+        let mut init = RequestInit::new();
+        init.with_method(Method::Post).with_body(Some(JsValue::from_str(body)));
+        let request = Request::new_with_init("http://object/", &init).map_err(|error| unreachable(&error))?;
+        let call = async {
+            let mut response = self.0.fetch_with_request(request).await?;
+            response.text().await
+        };
+        let answer = match select(Box::pin(call), Delay::from(TIMEOUT)).await {
+            Either::Left((answer, _)) => answer.map_err(|error| unreachable(&error))?,
+            Either::Right(_) => return Err(unreachable(&"timeout")),
+        };
+        serde_json::from_str(&answer).map_err(|error| ApiError::internal("reply", error))
+    }
+}

@@ -1,0 +1,131 @@
+//! Every URL of the service, and what is done to each request on its way in and out.
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::DefaultBodyLimit;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use http::{HeaderName, HeaderValue, Request, StatusCode, Uri, header};
+use http_body_util::BodyExt;
+use serde_json::json;
+use worker::{Env, HttpRequest, ResponseBuilder};
+
+use super::api::{clients, console, events, poll, receive, sources, streams, token, watch, well_known};
+use super::context::{self, Edge};
+use super::error::{ApiError, ProblemBody};
+use super::log::{self, Level};
+use super::{clock, random};
+
+/// The header that carries the request's id back; the log has the same.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+thread_local! {
+    static ROUTER: Router = router();
+}
+
+fn router() -> Router {
+    Router::new()
+        .route("/console.json", get(console::show))
+        .route("/.well-known/ssf-configuration", get(well_known::ssf_configuration))
+        .route("/.well-known/oauth-authorization-server", get(well_known::authorization_server))
+        .route("/.well-known/oauth-protected-resource", get(well_known::protected_resource))
+        .route("/jwks.json", get(well_known::jwks))
+        .route("/oauth/token", post(token::issue))
+        .route("/ssf/streams", get(streams::read).post(streams::create).delete(streams::delete))
+        .route("/ssf/poll/{stream_id}", post(poll::poll))
+        .route("/events", post(events::publish))
+        .route("/receive/{source_id}", post(receive::push))
+        .route("/admin/clients", get(clients::list).post(clients::register))
+        .route("/admin/clients/{client_id}", get(clients::show))
+        .route("/admin/streams", get(watch::list))
+        .route("/admin/streams/{stream_id}", get(watch::health))
+        .route("/admin/streams/{stream_id}/deliveries", get(watch::deliveries))
+        .route("/admin/streams/{stream_id}/dead-letters", get(watch::dead_letters))
+        .route("/admin/sources", get(sources::list).post(sources::create))
+        .route("/admin/sources/{source_id}", get(sources::show).delete(sources::delete))
+        .route("/admin/sources/{source_id}/events", get(sources::events))
+        .fallback(|| async { ApiError::not_found() })
+        .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
+        // Bodies have limits of their own (see `body`).
+        .layer(DefaultBodyLimit::disable())
+}
+
+/// Answers a request, whatever happens.
+pub async fn handle(request: HttpRequest, env: Env) -> worker::Result<worker::Response> {
+    let started = clock::now_ms();
+    let request_id = random::text::<12>().unwrap_or_default();
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    let response = match enter(request, env).await {
+        Ok(response) => response,
+        Err(error) => error.into_response(),
+    };
+    let status = response.status();
+    if status.is_client_error() || status.is_server_error() {
+        let level = if status.is_server_error() { Level::Error } else { Level::Info };
+        log::line(
+            level,
+            "request_failed",
+            json!({"request_id": request_id, "method": method.as_str(), "path": path, "status": status.as_u16(),
+                   "ms": clock::now_ms() - started}),
+        );
+    }
+    leave(response, &request_id).await
+}
+
+async fn enter(request: HttpRequest, env: Env) -> Result<Response, ApiError> {
+    let settings = context::settings(&env).map_err(|error| {
+        log::line(Level::Error, "settings_refused", json!({"error": error.to_string()}));
+        ApiError::not_set_up(format!("The settings of this deployment are refused: {error}."))
+    })?;
+    let edge = Edge::new(env, settings, request.uri().clone()).await?;
+    let path = request.uri().path();
+    // The page asks this one where the service lives, so it answers everywhere.
+    if path != "/console.json"
+        && let Some(origin) = edge.known_origin()
+        && !edge.is_at(origin)
+    {
+        return Err(ApiError::misdirected(origin));
+    }
+    let mut request: Request<Body> = request.map(Body::new);
+    // Handlers see the path alone, as a server would give it to them.
+    if let Some(target) = request.uri().path_and_query().cloned() {
+        *request.uri_mut() = Uri::from(target);
+    }
+    request.extensions_mut().insert(edge);
+    let mut router = ROUTER.with(Clone::clone);
+    match tower_service::Service::call(&mut router, request).await {
+        Ok(response) => Ok(response),
+        Err(never) => match never {},
+    }
+}
+
+/// Completes the answer. Bodies are whole already, so they go out as bytes: a stream of one piece costs more than its piece.
+async fn leave(response: Response, request_id: &str) -> worker::Result<worker::Response> {
+    let (mut parts, body) = response.into_parts();
+    if let Ok(value) = HeaderValue::from_str(request_id) {
+        parts.headers.insert(REQUEST_ID, value);
+    }
+    let bytes = match parts.extensions.remove::<ProblemBody>() {
+        Some(ProblemBody(mut problem)) => {
+            if let Some(members) = problem.as_object_mut() {
+                members.insert("request_id".to_owned(), json!(request_id));
+            }
+            problem.to_string().into_bytes()
+        }
+        None => body.collect().await.map(|body| body.to_bytes().to_vec()).unwrap_or_default(),
+    };
+    let mut builder = ResponseBuilder::new().with_status(parts.status.as_u16());
+    for (name, value) in &parts.headers {
+        if *name != header::CONTENT_LENGTH
+            && let Ok(value) = value.to_str()
+        {
+            builder = builder.with_header(name.as_str(), value)?;
+        }
+    }
+    if bytes.is_empty() || parts.status == StatusCode::NO_CONTENT {
+        Ok(builder.empty())
+    } else {
+        Ok(builder.fixed(bytes))
+    }
+}
