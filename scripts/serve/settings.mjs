@@ -1,19 +1,15 @@
-// The names that the Worker understands in its environment: the secrets and switches below, and every setting that
-// src/edge/settings.json lists. The Worker refuses names it does not know, so nothing else may be passed.
+// The names that the Worker understands in its environment: those of src/edge/settings.json. It refuses names that it does
+// not know, so nothing else may be passed.
 
 import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import { inRoot } from '../lib/paths.mjs';
 import { Failure } from '../lib/run.mjs';
 
-const BASIC = ['ADMIN_TOKEN', 'KEY_ENCRYPTION_KEY', 'PUBLIC_URL', 'ALLOW_LOOPBACK', 'DEVELOPMENT'];
-const TABLE = 'src/edge/settings.json';
-
 /** The names of all settings that `env` gives a value. */
 export function settingsIn(env) {
-  const table = fs.existsSync(inRoot(TABLE)) ? JSON.parse(fs.readFileSync(inRoot(TABLE), 'utf8')) : [];
-  const names = new Set([...BASIC, ...table.map(({ name }) => name)]);
-  return [...names].filter((name) => env[name] !== undefined && env[name] !== '');
+  const table = JSON.parse(fs.readFileSync(inRoot('src/edge/settings.json'), 'utf8'));
+  return table.map(({ name }) => name).filter((name) => env[name] !== undefined && env[name] !== '');
 }
 
 /** A value for a secret: 32 random bytes in base64url. */

@@ -4,7 +4,8 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
-import { startFixture, temporaryFolder } from './support.mjs';
+import { temporaryFolder } from '../support.mjs';
+import { startFixture } from './support.mjs';
 
 /** `/admin/kv` of the stand-in, as a KV namespace. */
 function kvOf(served) {
