@@ -75,31 +75,28 @@ test('one press carries an event all the way round', async (t) => {
   await picture(page, 'run-opened');
 });
 
-test('running again reuses the set-up and publishes another event', async (t) => {
+test('running again reuses the set-up; every example is accepted and arrives', async (t) => {
   const page = await open(t, here.url);
   await met(page);
   await run(page);
-  await page.getByLabel('Event').selectOption({ label: 'Credential change' });
-  assert.match(await run(page, /^Finished\. 7 steps/), /^Finished\. 7 steps/);
-  await page.getByText('Publish credential-change').waitFor();
-  await page.getByText('Keys already known').waitFor();
+  await page.getByRole('button', { name: 'Keep it' }).click();
+  await page.getByText(/^Kept: a source, a client and a stream/).waitFor();
+
+  for (const title of ['Credential change', 'Device compliance change', 'Assurance level change', 'Risk level change']) {
+    await page.getByLabel('Event').selectOption({ label: title });
+    const name = title.toLowerCase().replaceAll(' ', '-');
+    await runButton(page).click();
+    await step(page, 6).filter({ hasText: `Publish ${name}` }).waitFor();
+    assert.match(await says(page, /^Finished/), /7 steps/);
+    await page.getByText('Keys already known').waitFor();
+  }
   await page.getByText('Set-up, 5 steps').waitFor();
   assert.equal(await page.getByText('Create a stream').isVisible(), false, 'the set-up is folded');
 
   await openStep(page, 12, 'Read the inbox');
   await step(page, 12).getByRole('tab', { name: 'Decoded' }).click();
-  assert.match(await step(page, 12).getByRole('region', { name: 'Decoded claims, step 12' }).innerText(), /fido2-roaming/);
+  assert.match(await step(page, 12).getByRole('region', { name: 'Decoded claims, step 12' }).innerText(), /IMPOSSIBLE_TRAVEL/);
 });
-
-for (const title of ['Device compliance change', 'Assurance level change', 'Risk level change']) {
-  test(`the example "${title}" is accepted and arrives`, async (t) => {
-    const page = await open(t, here.url);
-    await met(page);
-    await page.getByLabel('Event').selectOption({ label: title });
-    await run(page);
-    await page.getByText(`Publish ${title.toLowerCase().replaceAll(' ', '-')}`).waitFor();
-  });
-}
 
 test('what a run made can be deleted, and the next run starts afresh', async (t) => {
   const page = await open(t, here.url);
@@ -112,14 +109,6 @@ test('what a run made can be deleted, and the next run starts afresh', async (t)
   assert.deepEqual(gone, [204, 204]);
   await page.getByText(/Deleted: the stream and the source/).waitFor();
   assert.match(await run(page), /^Finished\. 12 steps/);
-});
-
-test('what a run made can be kept', async (t) => {
-  const page = await open(t, here.url);
-  await met(page);
-  await run(page);
-  await page.getByRole('button', { name: 'Keep it' }).click();
-  await page.getByText(/^Kept\. /).waitFor();
 });
 
 test('a finished run is replayed step by step', async (t) => {
@@ -157,7 +146,7 @@ test('every request can be seen and copied before it is sent', async (t) => {
 });
 
 test('when the stream is gone, the page says so and makes a new one', { skip: sharedOnly }, async (t) => {
-  const page = await open(t, here.url);
+  const page = await open(t, here.url, { expected: [/status of 404 .*deliveries$/] });
   await met(page);
   const answers = {};
   page.on('response', async (response) => {
@@ -171,8 +160,9 @@ test('when the stream is gone, the page says so and makes a new one', { skip: sh
   });
   assert.equal(dropped.status, 204);
 
-  await run(page, /^Stopped at step 6/);
-  await page.getByText('No stream took the event', { exact: true }).waitFor();
+  // Whether another stream takes the event depends on what else this Worker holds: the step differs, the advice does not.
+  await run(page, /^Stopped at step [67]/);
+  await page.getByText('What this run made is gone. Running again makes it anew.', { exact: true }).waitFor();
   await page.getByRole('button', { name: 'Run again from here' }).click();
   assert.match(await says(page, /^Finished/), /12 steps/);
 });

@@ -235,8 +235,8 @@ export class Run {
       if (delivery?.outcome === "delivered") {
         const found = await this.#arrived(signal, seen);
         if (found) return this.#finish(found, delivery, signal);
-      } else if (delivery && (delivery.outcome === "dead" || (delivery.outcome === "hold" && delivery.next_attempt_at === null))) {
-        throw refusal(delivery);
+      } else if (delivery && delivery.next_attempt_at === null) {
+        throw refusal(delivery); // nothing more will be sent by itself
       }
       if (performance.now() > deadline) throw await this.#late(delivery, signal);
       await pause(BACK_OFF_MS[Math.min(turn, BACK_OFF_MS.length - 1)], signal);
@@ -352,6 +352,7 @@ export class Run {
   /** Removes the stream and the source, with all they hold. What is already gone counts as removed. */
   async remove() {
     const f = this.facts;
+    const what = [f.streamId.known && "the stream", f.sourceId.known && "the source"].filter(Boolean).join(" and ");
     const gone = async (request) => {
       try {
         await call(request);
@@ -376,7 +377,7 @@ export class Run {
     }
     const client = f.clientId.known ? `Guided run ${f.name}` : null;
     this.#forgetSetup();
-    this.deleted = { client };
+    this.deleted = { what, client };
     this.#changed();
   }
 

@@ -213,18 +213,21 @@ export function show(main) {
   function left() {
     if (run.deleted && !run.made) {
       return html`<section class="panel left" id="left" tabindex="-1" aria-label="What this run made">
-        <p>Deleted: the stream and the source, with every event in them.
+        <p>Deleted: ${run.deleted.what}, with every event in ${run.deleted.what.includes(" and ") ? "them" : "it"}.
         ${run.deleted.client ? html`The client <b><bdi>${run.deleted.client}</bdi></b> stays registered; it owns nothing.` : nothing}</p>
       </section>`;
     }
     if (run.phase === "running" || !run.made) return nothing;
+    const f = run.facts;
+    const made = [f.sourceId.known && "a source", f.clientId.known && "a client", f.streamId.known && "a stream"].filter(Boolean);
+    const list = made.length < 2 ? made[0] : `${made.slice(0, -1).join(", ")} and ${made.at(-1)}`;
     const name = html`<b><bdi>Guided run ${line(run.facts.name)}</bdi></b>`;
     return html`<section class="panel left" id="left" tabindex="-1" aria-label="What this run made">
       ${removing && removing !== "working" ? notice({ title: removing.message, detail: removing.detail, requestId: removing.requestId, next: "Nothing else was changed. Press Delete it to try again." }) : nothing}
       <div class="row">
         <p>${run.kept
-          ? html`Kept. The source, the client and the stream are called ${name}.`
-          : html`This run made a source, a client and a stream, each called ${name}.`}</p>
+          ? html`Kept: ${list}, called ${name}.`
+          : html`This run made ${list}, called ${name}.`}</p>
         <div class="buttons">
           ${run.kept ? nothing : html`<button type="button" @click=${() => {
             run.keep();
