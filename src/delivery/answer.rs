@@ -42,9 +42,14 @@ pub enum HoldReason {
 pub enum Verdict {
     Delivered,
     /// It can never succeed.
-    Dead { err: String, description: String },
+    Dead {
+        err: String,
+        description: String,
+    },
     /// Only this subject's lane waits.
-    Retry { detail: String },
+    Retry {
+        detail: String,
+    },
     /// The whole stream waits, at least until `not_before` (Unix milliseconds) where the peer named an instant.
     Hold {
         reason: HoldReason,
@@ -67,9 +72,7 @@ pub fn judge(answer: &Answer, now: u64) -> Verdict {
             retry_after,
         } => (*status, set_error, retry_after),
     };
-    let not_before = retry_after
-        .as_deref()
-        .and_then(|value| parse_retry_after(value, now));
+    let not_before = retry_after.as_deref().and_then(|value| parse_retry_after(value, now));
     let detail = format!("the endpoint answered {status}");
     let hold = |reason| Verdict::Hold {
         reason,
@@ -80,16 +83,14 @@ pub fn judge(answer: &Answer, now: u64) -> Verdict {
         // RFC 8935 wants 202; a receiver that says 200 or 204 has accepted all the same (PUSH-2.3-7).
         200..=299 => Verdict::Delivered,
         300..=399 => hold(HoldReason::Redirected),
-        400 => match set_error {
-            Some((err, description)) => Verdict::Dead {
-                err: err.clone(),
-                description: description.clone(),
-            },
-            None => dead("refused", &detail),
-        },
+        // The receiver has read the SET and says what is wrong with it.
+        400 if set_error.is_some() => {
+            let (err, description) = set_error.clone().unwrap_or_default();
+            Verdict::Dead { err, description }
+        }
         401 | 403 => hold(HoldReason::Unauthorized),
         405 | 501 => hold(HoldReason::MethodRefused),
-        406 | 411 | 414 | 415 | 422 | 431 => dead("refused", &detail),
+        400 | 406 | 411 | 414 | 415 | 422 | 431 => dead("refused", &detail),
         413 => dead("too_large", &detail),
         410 => hold(HoldReason::Gone),
         429 => Verdict::Hold {
@@ -101,7 +102,7 @@ pub fn judge(answer: &Answer, now: u64) -> Verdict {
         // Whoever names a time is obeyed, whatever else the answer says (WH-2.2-36).
         _ if not_before.is_some() => hold(HoldReason::RetryAfter),
         404 | 408 | 409 | 421 | 425 | 500..=599 => retry(&detail),
-        400..=499 => dead("refused", &detail),
+        402..=499 => dead("refused", &detail),
         _ => retry(&detail),
     }
 }

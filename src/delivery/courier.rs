@@ -241,7 +241,11 @@ impl Courier {
                     None => now + self.policy.retry.backoff_ms(in_a_row, draw),
                 };
                 self.wait_until(*reason, until, in_a_row);
-                let hold = self.hold.unwrap_or(Hold { reason: *reason, until, in_a_row });
+                let hold = self.hold.unwrap_or(Hold {
+                    reason: *reason,
+                    until,
+                    in_a_row,
+                });
                 Outcome::HeldUntil(hold.until, hold.reason)
             }
         }
@@ -254,13 +258,20 @@ impl Courier {
 
     /// With a window of 1 the whole stream is one lane, so that nothing overtakes anything.
     fn lane(&self, lane: &Lane) -> Lane {
-        if self.policy.window <= 1 { Lane::default() } else { *lane }
+        if self.policy.window <= 1 {
+            Lane::default()
+        } else {
+            *lane
+        }
     }
 
     fn endpoint_works(&mut self, now: u64) {
         self.failures_in_a_row = 0;
         // A success that left before the hold began does not lift it; the probe after it does.
-        if self.hold.is_some_and(|hold| hold.until <= now || hold.reason == HoldReason::Failing) {
+        if self
+            .hold
+            .is_some_and(|hold| hold.until <= now || hold.reason == HoldReason::Failing)
+        {
             self.hold = None;
         }
     }
@@ -268,7 +279,11 @@ impl Courier {
     fn wait_until(&mut self, reason: HoldReason, until: u64, in_a_row: u32) {
         let longer = self.hold.is_none_or(|hold| until >= hold.until);
         if longer {
-            self.hold = Some(Hold { reason, until, in_a_row });
+            self.hold = Some(Hold {
+                reason,
+                until,
+                in_a_row,
+            });
         }
     }
 

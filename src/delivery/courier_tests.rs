@@ -7,7 +7,11 @@ use super::*;
 const NOW: u64 = 1_000_000;
 const POLICY: Policy = Policy {
     window: 3,
-    retry: RetryPolicy { base_ms: 100, cap_ms: 10_000, give_up_after_ms: 60_000 },
+    retry: RetryPolicy {
+        base_ms: 100,
+        cap_ms: 10_000,
+        give_up_after_ms: 60_000,
+    },
 };
 
 /// An outbox whose n-th event is about the n-th of these subjects.
@@ -17,7 +21,12 @@ fn outbox(subjects: &[u8]) -> (TestSql, Outbox) {
     let mut outbox = Outbox::load(&sql).unwrap();
     let items: Vec<_> = (1_u8..)
         .zip(subjects)
-        .map(|(n, subject)| NewItem { jti: [n; 16], content: [n; 8], lane: [*subject; 8], claims: vec![n] })
+        .map(|(n, subject)| NewItem {
+            jti: [n; 16],
+            content: [n; 8],
+            lane: [*subject; 8],
+            claims: vec![n],
+        })
         .collect();
     outbox.append(&sql, &items, NOW).unwrap();
     (sql, outbox)
@@ -32,7 +41,11 @@ fn retry() -> Verdict {
 }
 
 fn hold(reason: HoldReason, not_before: Option<u64>) -> Verdict {
-    Verdict::Hold { reason, detail: "no".into(), not_before }
+    Verdict::Hold {
+        reason,
+        detail: "no".into(),
+        not_before,
+    }
 }
 
 #[test]
@@ -86,9 +99,17 @@ fn five_failures_in_a_row_hold_the_stream_and_one_event_probes() {
         }
     }
     assert_eq!(courier.hold().map(|hold| hold.reason), Some(HoldReason::Failing));
-    let Next::WakeAt(probe_at) = courier.next(&outbox, NOW) else { panic!("not held") };
-    let Next::Push(probe) = courier.next(&outbox, probe_at) else { panic!("no probe") };
-    assert_eq!(courier.next(&outbox, probe_at), Next::AwaitAnswer, "only one event probes");
+    let Next::WakeAt(probe_at) = courier.next(&outbox, NOW) else {
+        panic!("not held")
+    };
+    let Next::Push(probe) = courier.next(&outbox, probe_at) else {
+        panic!("no probe")
+    };
+    assert_eq!(
+        courier.next(&outbox, probe_at),
+        Next::AwaitAnswer,
+        "only one event probes"
+    );
     courier.handle(probe, &Verdict::Delivered, probe_at, 0.0);
     outbox.ack(probe);
     assert_eq!(courier.hold(), None);
@@ -135,7 +156,9 @@ fn an_event_that_fails_for_too_long_is_given_up_and_its_subject_goes_on() {
     courier.handle(at(0), &retry(), NOW, 0.0);
     let late = NOW + 60_000;
     assert_eq!(courier.next(&outbox, late), Next::Push(at(0)));
-    let Outcome::Dead(death) = courier.handle(at(0), &retry(), late, 0.0) else { panic!("not given up") };
+    let Outcome::Dead(death) = courier.handle(at(0), &retry(), late, 0.0) else {
+        panic!("not given up")
+    };
     assert_eq!((death.err.as_str(), death.attempts), ("given_up", 2));
     outbox.ack(at(0));
     assert_eq!(courier.next(&outbox, late), Next::Push(at(1)));

@@ -98,7 +98,10 @@ mod tests {
         migrate(&sql, &[FIRST, SECOND]).unwrap();
         assert!(matches!(
             migrate(&sql, &[FIRST]),
-            Err(SqlError::Corrupt { what: "schema_version", .. })
+            Err(SqlError::Corrupt {
+                what: "schema_version",
+                ..
+            })
         ));
     }
 }

@@ -272,7 +272,12 @@ impl Outbox {
                     let body = row.take_blob(1)?;
                     self.take_in(self.next.seq, at, body)?;
                 }
-                None => self.next = Pos { seq: self.next.seq + 1, idx: 0 },
+                None => {
+                    self.next = Pos {
+                        seq: self.next.seq + 1,
+                        idx: 0,
+                    }
+                }
             }
         }
         Ok(())
@@ -294,7 +299,10 @@ impl Outbox {
             out.push(item.clone());
         }
         if let Some(last) = out.last() {
-            let after = Pos { seq: last.pos.seq, idx: last.pos.idx + 1 };
+            let after = Pos {
+                seq: last.pos.seq,
+                idx: last.pos.idx + 1,
+            };
             self.dirty |= after > self.handed;
             self.handed = self.handed.max(after);
         }
@@ -326,7 +334,11 @@ impl Outbox {
         let done = u64::from(head.idx) + self.window.iter().filter(|item| item.acked).count() as u64;
         Ok(Queued {
             events: u64::try_from(events).unwrap_or(0).saturating_sub(done),
-            bytes: if self.is_empty() { 0 } else { u64::try_from(bytes).unwrap_or(0) },
+            bytes: if self.is_empty() {
+                0
+            } else {
+                u64::try_from(bytes).unwrap_or(0)
+            },
             oldest_at: self.window.front().map(|item| item.at),
         })
     }

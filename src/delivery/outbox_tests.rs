@@ -20,7 +20,12 @@ fn sized(n: u32, size: usize) -> NewItem {
     jti[..4].copy_from_slice(&n.to_be_bytes());
     let mut claims = vec![b'x'; size];
     claims[..4].copy_from_slice(&n.to_be_bytes());
-    NewItem { jti, content: [1; 8], lane: [(n % 7) as u8; 8], claims }
+    NewItem {
+        jti,
+        content: [1; 8],
+        lane: [(n % 7) as u8; 8],
+        claims,
+    }
 }
 
 fn number(item: &Item) -> u32 {
@@ -174,8 +179,18 @@ fn a_fault_before_or_after_any_write_leaves_all_of_a_batch_or_nothing() {
 
 #[test]
 fn a_buried_event_is_in_the_dead_letters_or_in_the_queue_never_both() {
-    let death = Death { err: "invalid_request".into(), description: "no".into(), attempts: 2 };
-    for fault in [None, Some(Fault::Before(0)), Some(Fault::After(0)), Some(Fault::Before(2)), Some(Fault::After(2))] {
+    let death = Death {
+        err: "invalid_request".into(),
+        description: "no".into(),
+        attempts: 2,
+    };
+    for fault in [
+        None,
+        Some(Fault::Before(0)),
+        Some(Fault::After(0)),
+        Some(Fault::Before(2)),
+        Some(Fault::After(2)),
+    ] {
         let sql = database();
         let mut outbox = Outbox::load(&sql).unwrap();
         append(&mut outbox, &sql, 0..2);

@@ -11,7 +11,7 @@ use super::sql::{Sql, SqlError};
 /// How long an event id is remembered.
 pub const REMEMBER_MS: u64 = 10 * 60 * 1000;
 
-/// Most ids held at once (about 16 MiB); beyond it the oldest are forgotten early, which `docs/delivery.md` states.
+/// Most ids held at once (about 16 MiB); beyond it the oldest are forgotten before their ten minutes are over.
 const MAX_REMEMBERED: usize = 262_144;
 
 /// Chunk rows read at a time while looking back.

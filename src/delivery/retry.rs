@@ -16,10 +16,7 @@ impl RetryPolicy {
     /// never more than the cap.
     pub fn backoff_ms(&self, failures: u32, draw: f64) -> u64 {
         let doublings = failures.saturating_sub(1).min(40);
-        let ceiling = self
-            .base_ms
-            .saturating_mul(1_u64 << doublings)
-            .min(self.cap_ms);
+        let ceiling = self.base_ms.saturating_mul(1_u64 << doublings).min(self.cap_ms);
         // A draw outside 0..1 is a caller's mistake; it may cost jitter, never a wild wait.
         let draw = if draw.is_finite() { draw.clamp(0.0, 1.0) } else { 1.0 };
         (ceiling as f64 * draw) as u64
@@ -56,7 +53,14 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_the_cap_and_jitter_spans_them_whole() {
-        for (failures, ceiling) in [(1, 1000), (2, 2000), (3, 4000), (9, 256_000), (10, 300_000), (u32::MAX, 300_000)] {
+        for (failures, ceiling) in [
+            (1, 1000),
+            (2, 2000),
+            (3, 4000),
+            (9, 256_000),
+            (10, 300_000),
+            (u32::MAX, 300_000),
+        ] {
             assert_eq!(POLICY.backoff_ms(failures, 1.0), ceiling, "{failures}");
             assert_eq!(POLICY.backoff_ms(failures, 0.0), 0);
             assert_eq!(POLICY.backoff_ms(failures, 0.5), ceiling / 2);

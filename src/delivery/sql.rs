@@ -226,9 +226,7 @@ pub mod testing {
                         rusqlite::types::ValueRef::Real(value) => {
                             return Err(SqlError::Engine(format!("a real number: {value}")));
                         }
-                        rusqlite::types::ValueRef::Text(text) => {
-                            Value::Text(String::from_utf8(text.to_vec()).unwrap())
-                        }
+                        rusqlite::types::ValueRef::Text(text) => Value::Text(String::from_utf8(text.to_vec()).unwrap()),
                         rusqlite::types::ValueRef::Blob(blob) => Value::Blob(blob.to_vec()),
                     });
                 }

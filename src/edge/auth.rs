@@ -36,7 +36,9 @@ pub async fn operator(edge: &Edge, headers: &HeaderMap) -> Result<(), ApiError> 
     };
     let given = bearer(authorization(headers)).map_err(ApiError::Bearer)?;
     if !expected.eq_constant_time(given) {
-        return Err(ApiError::Bearer(BearerError::InvalidToken("this is not the operator's token")));
+        return Err(ApiError::Bearer(BearerError::InvalidToken(
+            "this is not the operator's token",
+        )));
     }
     edge.pin_origin().await
 }
@@ -67,13 +69,19 @@ impl Publisher {
 /// Demands the operator's token or an access token with `events.publish`.
 pub async fn publisher(edge: &Edge, headers: &HeaderMap) -> Result<Publisher, ApiError> {
     let token = bearer(authorization(headers)).map_err(ApiError::Bearer)?;
-    let is_operator = edge.settings().admin_token.as_ref().is_some_and(|expected| expected.eq_constant_time(token));
+    let is_operator = edge
+        .settings()
+        .admin_token
+        .as_ref()
+        .is_some_and(|expected| expected.eq_constant_time(token));
     if is_operator {
         edge.pin_origin().await?;
         return Ok(Publisher { client_id: None });
     }
     let claims = client(edge, headers, Scope::EventsPublish).await?;
-    Ok(Publisher { client_id: Some(claims.client_id) })
+    Ok(Publisher {
+        client_id: Some(claims.client_id),
+    })
 }
 
 /// A request's `Authorization` header.
@@ -97,7 +105,10 @@ async fn access_token(edge: &Edge, token: &str) -> Result<AccessToken, ApiError>
     let fault = |error| ApiError::internal("verify an access token", error);
     let imported = crypto::verifying_key(&key.public, key.alg).await.map_err(fault)?;
     let input = unverified.signing_input.as_bytes();
-    if !crypto::verify(&imported, key.alg, &unverified.signature, input).await.map_err(fault)? {
+    if !crypto::verify(&imported, key.alg, &unverified.signature, input)
+        .await
+        .map_err(fault)?
+    {
         return Err(BAD_TOKEN);
     }
     let refused = |error| ApiError::Bearer(BearerError::from(error));
@@ -115,7 +126,11 @@ async fn own_keys(edge: &Edge, fresh: bool) -> Result<Jwks, ApiError> {
             return Ok(keys);
         }
     }
-    let copy = if fresh { None } else { kv::get(edge.env(), JWKS_COPY).await };
+    let copy = if fresh {
+        None
+    } else {
+        kv::get(edge.env(), JWKS_COPY).await
+    };
     let published = match copy {
         Some(published) => published,
         None => match edge.tenant()?.ask(&TenantCommand::Jwks).await? {

@@ -37,7 +37,11 @@ pub async fn read(mut body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {
             break;
         }
     }
-    if total > limit { Err(ApiError::too_large(limit)) } else { Ok(bytes) }
+    if total > limit {
+        Err(ApiError::too_large(limit))
+    } else {
+        Ok(bytes)
+    }
 }
 
 /// Reads a JSON body. A missing `Content-Type` is forgiven, a different one is not (SSF-8-8).
@@ -49,12 +53,17 @@ pub async fn read_json(headers: &HeaderMap, body: Body, limit: usize) -> Result<
 
 /// Parses a JSON body: strictly, so that no two readers of one document can disagree about it.
 pub fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
-    parse_strict(bytes, MAX_DEPTH).map_err(|error| ApiError::bad_request(format!("The body is not acceptable JSON: {error}.")))
+    parse_strict(bytes, MAX_DEPTH)
+        .map_err(|error| ApiError::bad_request(format!("The body is not acceptable JSON: {error}.")))
 }
 
 /// Refuses a body that says it is something else.
 pub fn require_type(headers: &HeaderMap, essence: &str) -> Result<(), ApiError> {
     let given = headers.get(http::header::CONTENT_TYPE);
     let fits = given.is_none_or(|given| content_type_is(given.to_str().ok(), essence));
-    if fits { Ok(()) } else { Err(ApiError::unsupported_media_type(essence)) }
+    if fits {
+        Ok(())
+    } else {
+        Err(ApiError::unsupported_media_type(essence))
+    }
 }

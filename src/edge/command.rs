@@ -52,25 +52,46 @@ pub type Answer<R> = Result<R, Refusal>;
 #[serde(tag = "do", rename_all = "snake_case")]
 pub enum TenantCommand {
     /// Fixes the origin unless that was done before.
-    PinOrigin { origin: String },
+    PinOrigin {
+        origin: String,
+    },
     Origin,
-    RegisterClient { metadata: ClientMetadata },
+    RegisterClient {
+        metadata: ClientMetadata,
+    },
     Clients,
-    Client { client_id: String },
+    Client {
+        client_id: String,
+    },
     /// Checks a client's secret and signs an access token.
-    IssueToken { client_id: String, client_secret: String, scope: Option<ScopeSet>, issuer: String },
+    IssueToken {
+        client_id: String,
+        client_secret: String,
+        scope: Option<ScopeSet>,
+        issuer: String,
+    },
     /// The published keys; makes the first one.
     Jwks,
     /// The key that signs now, sealed.
     SigningKey,
     CreateStream(Box<NewStream>),
-    Streams { client_id: Option<String> },
-    DeleteStream { client_id: String, stream_id: String },
+    Streams {
+        client_id: Option<String>,
+    },
+    DeleteStream {
+        client_id: String,
+        stream_id: String,
+    },
     /// Which streams may want these types. With a client: whether it still exists, too.
-    Route { event_types: Vec<String>, client_id: Option<String> },
+    Route {
+        event_types: Vec<String>,
+        client_id: Option<String>,
+    },
     CreateSource(Box<NewSource>),
     Sources,
-    DeleteSource { source_id: String },
+    DeleteSource {
+        source_id: String,
+    },
 }
 
 /// A stream to be created, checked by the Worker as far as it can.
@@ -101,10 +122,17 @@ pub struct NewSource {
 pub enum TenantReply {
     Done,
     Origin(Option<String>),
-    Registered { client: Client, client_secret: String },
+    Registered {
+        client: Client,
+        client_secret: String,
+    },
     Clients(Vec<Client>),
     Client(Client),
-    Token { access_token: String, expires_in: i64, scope: ScopeSet },
+    Token {
+        access_token: String,
+        expires_in: i64,
+        scope: ScopeSet,
+    },
     Jwks(Vec<Value>),
     SigningKey(SealedKey),
     Stream(Box<Stream>),
@@ -127,14 +155,27 @@ pub struct SealedKey {
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
 pub enum StreamCommand {
-    Create { stream: Box<Stream>, authorization_header: Option<String> },
-    Read { client_id: Option<String> },
+    Create {
+        stream: Box<Stream>,
+        authorization_header: Option<String>,
+    },
+    Read {
+        client_id: Option<String>,
+    },
     Delete,
-    Append { events: Vec<Published> },
-    Poll { client_id: String, request: PollCommand },
+    Append {
+        events: Vec<Published>,
+    },
+    Poll {
+        client_id: String,
+        request: PollCommand,
+    },
     Health,
     Deliveries,
-    DeadLetters { after: i64, limit: u32 },
+    DeadLetters {
+        after: i64,
+        limit: u32,
+    },
 }
 
 /// A poll request on its way to the stream.
@@ -154,11 +195,19 @@ pub enum StreamReply {
     Done,
     Stream(Box<Stream>),
     /// How many of the events this stream carries; accepted before counts too.
-    Appended { matched: usize },
-    Sets { sets: Vec<(String, String)>, more: bool },
+    Appended {
+        matched: usize,
+    },
+    Sets {
+        sets: Vec<(String, String)>,
+        more: bool,
+    },
     Health(Box<Health>),
     Deliveries(Vec<Value>),
-    DeadLetters { dead_letters: Vec<Value>, cursor: i64 },
+    DeadLetters {
+        dead_letters: Vec<Value>,
+        cursor: i64,
+    },
 }
 
 /// How a stream is doing.
@@ -179,14 +228,22 @@ pub struct Health {
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
 pub enum SourceCommand {
-    Create { source: Box<Source> },
+    Create {
+        source: Box<Source>,
+    },
     /// The source and the keys it has.
     View,
     /// Fetches the issuer's keys, unless that was done a moment ago.
     RefreshKeys,
     /// Stores an accepted event, if the caller judged it by the current configuration.
-    Store { rev: u64, event: Accepted },
-    Events { after: i64, limit: u32 },
+    Store {
+        rev: u64,
+        event: Accepted,
+    },
+    Events {
+        after: i64,
+        limit: u32,
+    },
     Delete,
 }
 

@@ -54,7 +54,12 @@ struct Inner {
 impl Edge {
     /// Looks our origin up: configured, remembered, or asked for. It may be unknown still.
     pub async fn new(env: Env, settings: Arc<Settings>, url: Uri) -> Result<Self, ApiError> {
-        let edge = Self(Arc::new(Inner { env, settings, url, origin: OnceLock::new() }));
+        let edge = Self(Arc::new(Inner {
+            env,
+            settings,
+            url,
+            origin: OnceLock::new(),
+        }));
         if let Some(origin) = edge.look_up_origin().await? {
             let _ = edge.0.origin.set(origin);
         }
@@ -113,7 +118,8 @@ impl Edge {
             let port = url.port_or_known_default().filter(|port| ![80, 443].contains(port));
             Some((url.host_str()?.to_owned(), port))
         };
-        self.request_origin().is_some_and(|here| authority(&here) == authority(origin))
+        self.request_origin()
+            .is_some_and(|here| authority(&here) == authority(origin))
     }
 
     /// Fixes the origin at this request's, unless that was done before.
@@ -121,8 +127,11 @@ impl Edge {
         if self.known_origin().is_some() {
             return Ok(());
         }
-        let here = self.request_origin().ok_or_else(|| ApiError::bad_request("The request names no host."))?;
-        let TenantReply::Origin(Some(origin)) = self.tenant()?.ask(&TenantCommand::PinOrigin { origin: here }).await? else {
+        let here = self
+            .request_origin()
+            .ok_or_else(|| ApiError::bad_request("The request names no host."))?;
+        let TenantReply::Origin(Some(origin)) = self.tenant()?.ask(&TenantCommand::PinOrigin { origin: here }).await?
+        else {
             return Err(ApiError::internal("tenant", "an unexpected reply"));
         };
         if !self.is_at(&origin) {

@@ -37,7 +37,9 @@ pub enum CryptoError {
 
 impl From<JsValue> for CryptoError {
     fn from(error: JsValue) -> Self {
-        let message = Reflect::get(&error, &"message".into()).ok().and_then(|message| message.as_string());
+        let message = Reflect::get(&error, &"message".into())
+            .ok()
+            .and_then(|message| message.as_string());
         Self::Platform(message.or_else(|| error.as_string()).unwrap_or_default())
     }
 }
@@ -103,7 +105,8 @@ pub async fn sign(key: &CryptoKey, alg: Alg, data: &[u8]) -> Result<Vec<u8>, Cry
 
 /// Whether a signature is the key's.
 pub async fn verify(key: &CryptoKey, alg: Alg, signature: &[u8], data: &[u8]) -> Result<bool, CryptoError> {
-    let promise = subtle()?.verify_with_object_and_u8_array_and_u8_array(&signature_algorithm(alg)?, key, signature, data)?;
+    let promise =
+        subtle()?.verify_with_object_and_u8_array_and_u8_array(&signature_algorithm(alg)?, key, signature, data)?;
     Ok(JsFuture::from(promise).await?.as_bool().unwrap_or(false))
 }
 
@@ -129,7 +132,10 @@ pub async fn open(key: &[u8], place: &str, sealed: &str) -> Result<Vec<u8>, Cryp
 
 /// SHA-256 in hexadecimal: how secrets that are only compared are kept.
 pub fn sha256_hex(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(text.as_bytes())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 async fn sealing_key(key: &[u8]) -> Result<CryptoKey, CryptoError> {

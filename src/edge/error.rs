@@ -39,7 +39,13 @@ pub struct Problem {
 
 impl ApiError {
     fn problem(status: StatusCode, title: &'static str, detail: impl Into<String>) -> Self {
-        Self::Problem(Problem { status, title, detail: detail.into(), pointer: None, retry_after_s: None })
+        Self::Problem(Problem {
+            status,
+            title,
+            detail: detail.into(),
+            pointer: None,
+            retry_after_s: None,
+        })
     }
 
     pub fn bad_request(detail: impl Into<String>) -> Self {
@@ -61,11 +67,19 @@ impl ApiError {
     }
 
     pub fn not_found() -> Self {
-        Self::problem(StatusCode::NOT_FOUND, "Not found", "There is nothing here, or not for you.")
+        Self::problem(
+            StatusCode::NOT_FOUND,
+            "Not found",
+            "There is nothing here, or not for you.",
+        )
     }
 
     pub fn method_not_allowed() -> Self {
-        Self::problem(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", "See the Allow header for what this URL does.")
+        Self::problem(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "Method not allowed",
+            "See the Allow header for what this URL does.",
+        )
     }
 
     pub fn conflict(detail: impl Into<String>) -> Self {
@@ -81,7 +95,11 @@ impl ApiError {
     }
 
     pub fn unsupported_media_type(wanted: &str) -> Self {
-        Self::problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type", format!("Send {wanted}."))
+        Self::problem(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "Unsupported media type",
+            format!("Send {wanted}."),
+        )
     }
 
     pub fn misdirected(origin: &str) -> Self {
@@ -110,7 +128,11 @@ impl ApiError {
 
     /// Logs what was at fault and keeps it from the caller.
     pub fn internal(what: &str, error: impl ToString) -> Self {
-        log::line(Level::Error, "internal_error", json!({"what": what, "error": error.to_string()}));
+        log::line(
+            Level::Error,
+            "internal_error",
+            json!({"what": what, "error": error.to_string()}),
+        );
         Self::Internal
     }
 
@@ -118,7 +140,9 @@ impl ApiError {
     pub fn refused(refusal: Refusal) -> Self {
         match refusal {
             Refusal::NotFound | Refusal::Gone => Self::not_found(),
-            Refusal::UnknownClient => Self::Bearer(BearerError::InvalidToken("the client of this token is not registered")),
+            Refusal::UnknownClient => {
+                Self::Bearer(BearerError::InvalidToken("the client of this token is not registered"))
+            }
             Refusal::BadCredentials => Self::OAuth(OAuthError::invalid_client()),
             Refusal::ScopeRefused => Self::OAuth(OAuthError::new(
                 crate::protocol::oauth::OAuthCode::InvalidScope,
@@ -153,7 +177,13 @@ impl IntoResponse for ApiError {
                 if let Some(seconds) = problem.retry_after_s {
                     headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
                 }
-                problem_response(problem.status, headers, problem.title, &problem.detail, problem.pointer.as_deref())
+                problem_response(
+                    problem.status,
+                    headers,
+                    problem.title,
+                    &problem.detail,
+                    problem.pointer.as_deref(),
+                )
             }
             Self::OAuth(error) => {
                 let mut headers = no_store();
@@ -165,7 +195,13 @@ impl IntoResponse for ApiError {
                 let mut headers = HeaderMap::new();
                 challenge(&mut headers, Some(error.www_authenticate()));
                 let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::UNAUTHORIZED);
-                problem_response(status, headers, "Not authorized", "See the WWW-Authenticate header.", None)
+                problem_response(
+                    status,
+                    headers,
+                    "Not authorized",
+                    "See the WWW-Authenticate header.",
+                    None,
+                )
             }
             Self::Set(error) => {
                 let mut headers = no_store();
@@ -219,7 +255,10 @@ fn problem_response(
         members.insert("pointer".to_owned(), json!(pointer));
     }
     headers.extend(no_store());
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
     let mut response = (status, headers).into_response();
     response.extensions_mut().insert(ProblemBody(body));
     response

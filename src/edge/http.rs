@@ -28,7 +28,10 @@ pub struct Incoming {
 
 impl Incoming {
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(found, _)| found == name)
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -61,7 +64,10 @@ pub async fn send(request: &Outgoing<'_>) -> Result<Incoming, NoAnswer> {
         .with_body(request.body.map(JsValue::from_str));
     let outgoing = Request::new_with_init(request.url, &init).map_err(failed)?;
     let signal = AbortSignal::from(web_sys::AbortSignal::timeout_with_u32(request.timeout_ms));
-    let mut response = Fetch::Request(outgoing).send_with_signal(&signal).await.map_err(failed)?;
+    let mut response = Fetch::Request(outgoing)
+        .send_with_signal(&signal)
+        .await
+        .map_err(failed)?;
     let status = response.status_code();
     let headers = response.headers().entries().collect();
     let mut body = Vec::new();
@@ -83,5 +89,10 @@ pub async fn send(request: &Outgoing<'_>) -> Result<Incoming, NoAnswer> {
             }
         }
     }
-    Ok(Incoming { status, headers, body, cut })
+    Ok(Incoming {
+        status,
+        headers,
+        body,
+        cut,
+    })
 }

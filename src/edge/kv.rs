@@ -11,7 +11,14 @@ const CACHE_TTL_S: u64 = 30;
 
 /// A copy, or nothing when there is none or it cannot be read: the object has the truth.
 pub async fn get<T: DeserializeOwned>(env: &Env, key: &str) -> Option<T> {
-    let text = env.kv("CONFIG").ok()?.get(key).cache_ttl(CACHE_TTL_S).text().await.ok()??;
+    let text = env
+        .kv("CONFIG")
+        .ok()?
+        .get(key)
+        .cache_ttl(CACHE_TTL_S)
+        .text()
+        .await
+        .ok()??;
     serde_json::from_str(&text).ok()
 }
 
@@ -20,7 +27,12 @@ pub async fn put<T: Serialize>(env: &Env, key: &str, value: &T) -> Result<(), Ap
     let fault = |error: &dyn std::fmt::Display| ApiError::internal("kv", error);
     let text = serde_json::to_string(value).map_err(|error| fault(&error))?;
     let store = env.kv("CONFIG").map_err(|error| fault(&error))?;
-    store.put(key, text).map_err(|error| fault(&error))?.execute().await.map_err(|error| fault(&error))
+    store
+        .put(key, text)
+        .map_err(|error| fault(&error))?
+        .execute()
+        .await
+        .map_err(|error| fault(&error))
 }
 
 /// Takes a copy away.

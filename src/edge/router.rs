@@ -27,11 +27,20 @@ fn router() -> Router {
     Router::new()
         .route("/console.json", get(console::show))
         .route("/.well-known/ssf-configuration", get(well_known::ssf_configuration))
-        .route("/.well-known/oauth-authorization-server", get(well_known::authorization_server))
-        .route("/.well-known/oauth-protected-resource", get(well_known::protected_resource))
+        .route(
+            "/.well-known/oauth-authorization-server",
+            get(well_known::authorization_server),
+        )
+        .route(
+            "/.well-known/oauth-protected-resource",
+            get(well_known::protected_resource),
+        )
         .route("/jwks.json", get(well_known::jwks))
         .route("/oauth/token", post(token::issue))
-        .route("/ssf/streams", get(streams::read).post(streams::create).delete(streams::delete))
+        .route(
+            "/ssf/streams",
+            get(streams::read).post(streams::create).delete(streams::delete),
+        )
         .route("/ssf/poll/{stream_id}", post(poll::poll))
         .route("/events", post(events::publish))
         .route("/receive/{source_id}", post(receive::push))
@@ -62,7 +71,11 @@ pub async fn handle(request: HttpRequest, env: Env) -> worker::Result<worker::Re
     };
     let status = response.status();
     if status.is_client_error() || status.is_server_error() {
-        let level = if status.is_server_error() { Level::Error } else { Level::Info };
+        let level = if status.is_server_error() {
+            Level::Error
+        } else {
+            Level::Info
+        };
         log::line(
             level,
             "request_failed",
@@ -113,7 +126,11 @@ async fn leave(response: Response, request_id: &str) -> worker::Result<worker::R
             }
             problem.to_string().into_bytes()
         }
-        None => body.collect().await.map(|body| body.to_bytes().to_vec()).unwrap_or_default(),
+        None => body
+            .collect()
+            .await
+            .map(|body| body.to_bytes().to_vec())
+            .unwrap_or_default(),
     };
     let mut builder = ResponseBuilder::new().with_status(parts.status.as_u16());
     for (name, value) in &parts.headers {

@@ -21,7 +21,12 @@ pub struct Setting {
 }
 
 const fn row(name: &'static str, default: &'static str, unit: &'static str, text: &'static str) -> Setting {
-    Setting { name, default, unit, text }
+    Setting {
+        name,
+        default,
+        unit,
+        text,
+    }
 }
 
 /// The table. `src/edge/settings.json` is this in JSON, for the launcher; a test keeps them equal.
@@ -86,7 +91,9 @@ impl Settings {
             return Err(SettingsError::Unknown(name.clone()));
         }
         let given = Given(pairs);
-        let key = given.text("KEY_ENCRYPTION_KEY").ok_or(SettingsError::Missing("KEY_ENCRYPTION_KEY"))?;
+        let key = given
+            .text("KEY_ENCRYPTION_KEY")
+            .ok_or(SettingsError::Missing("KEY_ENCRYPTION_KEY"))?;
         let key = Base64UrlUnpadded::decode_vec(key.trim_end_matches('='))
             .ok()
             .filter(|bytes| bytes.len() == 32)
@@ -118,7 +125,10 @@ impl Settings {
 
     /// How streams are delivered.
     pub fn courier(&self) -> courier::Policy {
-        courier::Policy { window: self.window, retry: self.retry }
+        courier::Policy {
+            window: self.window,
+            retry: self.retry,
+        }
     }
 }
 
@@ -126,9 +136,16 @@ struct Given<'a>(&'a [(String, String)]);
 
 impl Given<'_> {
     fn text(&self, name: &'static str) -> Option<&str> {
-        let given = self.0.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str());
+        let given = self
+            .0
+            .iter()
+            .find(|(given, _)| given == name)
+            .map(|(_, value)| value.as_str());
         let default = || TABLE.iter().find(|row| row.name == name).map(|row| row.default);
-        given.filter(|value| !value.is_empty()).or_else(default).filter(|value| !value.is_empty())
+        given
+            .filter(|value| !value.is_empty())
+            .or_else(default)
+            .filter(|value| !value.is_empty())
     }
 
     fn flag(&self, name: &'static str) -> Result<bool, SettingsError> {
@@ -142,7 +159,10 @@ impl Given<'_> {
     fn number(&self, name: &'static str, least: u64, most: u64) -> Result<u64, SettingsError> {
         let wanted = || malformed(name, &format!("a whole number from {least} to {most}"));
         let text = self.text(name).ok_or_else(wanted)?;
-        text.parse::<u64>().ok().filter(|value| (least..=most).contains(value)).ok_or_else(wanted)
+        text.parse::<u64>()
+            .ok()
+            .filter(|value| (least..=most).contains(value))
+            .ok_or_else(wanted)
     }
 }
 
@@ -161,7 +181,10 @@ fn origin(text: &str) -> Result<String, SettingsError> {
 }
 
 fn malformed(name: &'static str, wanted: &str) -> SettingsError {
-    SettingsError::Malformed { name, wanted: wanted.to_owned() }
+    SettingsError::Malformed {
+        name,
+        wanted: wanted.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -171,7 +194,10 @@ mod tests {
     const KEY: (&str, &str) = ("KEY_ENCRYPTION_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8");
 
     fn read(pairs: &[(&str, &str)]) -> Result<Settings, SettingsError> {
-        let pairs: Vec<_> = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let pairs: Vec<_> = pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
         Settings::from_pairs(&pairs)
     }
 
@@ -188,7 +214,10 @@ mod tests {
 
     #[test]
     fn what_is_unknown_or_malformed_is_refused() {
-        assert_eq!(read(&[KEY, ("WINDOWS", "6")]).unwrap_err(), SettingsError::Unknown("WINDOWS".into()));
+        assert_eq!(
+            read(&[KEY, ("WINDOWS", "6")]).unwrap_err(),
+            SettingsError::Unknown("WINDOWS".into())
+        );
         for (name, value) in [
             ("WINDOW", "0"),
             ("WINDOW", "six"),
@@ -203,7 +232,10 @@ mod tests {
             ("PUBLIC_URL", "ftp://heliograph.example"),
         ] {
             let error = read(&[KEY, (name, value)]).unwrap_err();
-            assert!(matches!(error, SettingsError::Malformed { name: found, .. } if found == name), "{name}={value}");
+            assert!(
+                matches!(error, SettingsError::Malformed { name: found, .. } if found == name),
+                "{name}={value}"
+            );
         }
         assert!(read(&[("KEY_ENCRYPTION_KEY", "c2hvcnQ")]).is_err());
     }
@@ -219,7 +251,9 @@ mod tests {
     fn the_launchers_list_is_this_table() {
         let rows: Vec<_> = TABLE
             .iter()
-            .map(|row| serde_json::json!({"name": row.name, "default": row.default, "unit": row.unit, "text": row.text}))
+            .map(
+                |row| serde_json::json!({"name": row.name, "default": row.default, "unit": row.unit, "text": row.text}),
+            )
             .collect();
         let expected = format!("{}\n", serde_json::to_string_pretty(&rows).unwrap());
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/edge/settings.json");
@@ -227,6 +261,9 @@ mod tests {
             std::fs::write(path, &expected).unwrap();
         }
         let found = std::fs::read_to_string(path).unwrap_or_default();
-        assert_eq!(found, expected, "run: UPDATE_SETTINGS=1 cargo test --lib the_launchers_list");
+        assert_eq!(
+            found, expected,
+            "run: UPDATE_SETTINGS=1 cargo test --lib the_launchers_list"
+        );
     }
 }

@@ -15,7 +15,13 @@ impl Sql for EdgeSql {
         // Read to the end at once: a cursor left half read disturbs later statements.
         cursor
             .raw()
-            .map(|row| row.map_err(engine)?.into_iter().map(read).collect::<Result<Vec<_>, _>>().map(Row))
+            .map(|row| {
+                row.map_err(engine)?
+                    .into_iter()
+                    .map(read)
+                    .collect::<Result<Vec<_>, _>>()
+                    .map(Row)
+            })
             .collect()
     }
 }

@@ -71,7 +71,10 @@ pub enum StoreOutcome {
 /// Stores an event once: two rows, and none for a duplicate.
 pub fn store(sql: &dyn Sql, event: &Accepted, now: u64) -> Result<StoreOutcome, SqlError> {
     let key = key(&event.iss, &event.jti);
-    if !sql.exec("SELECT 1 FROM seen WHERE key = ?", &[key.as_slice().into()])?.is_empty() {
+    if !sql
+        .exec("SELECT 1 FROM seen WHERE key = ?", &[key.as_slice().into()])?
+        .is_empty()
+    {
         return Ok(StoreOutcome::Duplicate);
     }
     let intake = serde_json::to_string(&event.intake).map_err(|error| SqlError::corrupt("intake", error))?;
@@ -87,7 +90,10 @@ pub fn store(sql: &dyn Sql, event: &Accepted, now: u64) -> Result<StoreOutcome, 
             event.set.as_str().into(),
         ],
     )?;
-    sql.exec("INSERT INTO seen (key, seq) VALUES (?, ?)", &[key.as_slice().into(), seq.into()])?;
+    sql.exec(
+        "INSERT INTO seen (key, seq) VALUES (?, ?)",
+        &[key.as_slice().into(), seq.into()],
+    )?;
     Ok(StoreOutcome::Stored)
 }
 
@@ -124,7 +130,10 @@ pub fn prune(sql: &dyn Sql, before: u64) -> Result<Option<u64>, SqlError> {
     let rows = sql.exec(old, &[(before as i64).into(), PRUNE_ROWS.into()])?;
     if let Some(last) = rows.last() {
         let last = last.int(0)?;
-        sql.exec("DELETE FROM seen WHERE key IN (SELECT key FROM event WHERE seq <= ?)", &[last.into()])?;
+        sql.exec(
+            "DELETE FROM seen WHERE key IN (SELECT key FROM event WHERE seq <= ?)",
+            &[last.into()],
+        )?;
         sql.exec("DELETE FROM event WHERE seq <= ?", &[last.into()])?;
     }
     oldest(sql)
@@ -187,7 +196,11 @@ mod tests {
         assert_eq!(store(&sql, &event("a", "1"), 6).unwrap(), StoreOutcome::Duplicate);
         assert_eq!(sql.take_written_rows(), 0);
         assert_eq!(store(&sql, &event("b", "1"), 7).unwrap(), StoreOutcome::Stored);
-        assert_eq!(store(&sql, &event("a1", ""), 7).unwrap(), StoreOutcome::Stored, "not the same as a, 1");
+        assert_eq!(
+            store(&sql, &event("a1", ""), 7).unwrap(),
+            StoreOutcome::Stored,
+            "not the same as a, 1"
+        );
         let read = read(&sql, 0, 10).unwrap();
         assert_eq!(read.iter().map(|stored| stored.seq).collect::<Vec<_>>(), [1, 2, 3]);
         assert_eq!(read[0].set, "set of a 1");
@@ -199,7 +212,11 @@ mod tests {
             let sql = database();
             sql.fail(fault);
             assert!(sql.atomic(|sql| store(sql, &event("a", "1"), 5)).is_err());
-            assert_eq!(store(&sql, &event("a", "1"), 6).unwrap(), StoreOutcome::Stored, "{fault:?}");
+            assert_eq!(
+                store(&sql, &event("a", "1"), 6).unwrap(),
+                StoreOutcome::Stored,
+                "{fault:?}"
+            );
             assert_eq!(read(&sql, 0, 10).unwrap().len(), 1);
         }
     }
@@ -220,6 +237,10 @@ mod tests {
         store(&sql, &event("a", "9"), 200).unwrap();
         assert_eq!(read(&sql, newest[0].seq, 10).unwrap().len(), 1);
         assert_eq!(store(&sql, &event("a", "9"), 201).unwrap(), StoreOutcome::Duplicate);
-        assert_eq!(store(&sql, &event("a", "0"), 201).unwrap(), StoreOutcome::Stored, "forgotten with its event");
+        assert_eq!(
+            store(&sql, &event("a", "0"), 201).unwrap(),
+            StoreOutcome::Stored,
+            "forgotten with its event"
+        );
     }
 }

@@ -31,12 +31,21 @@ pub fn screen<'a>(body: &'a [u8], trust: &Trust) -> Result<Unverified<'a>, Error
         return Err(refuse(SetErr::InvalidRequest, "the header's typ is not secevent+jwt"));
     }
     if Alg::from_name(&unverified.header.alg).is_none() {
-        return Err(refuse(SetErr::InvalidKey, "the signature algorithm is not accepted here; use RS256 or ES256"));
+        return Err(refuse(
+            SetErr::InvalidKey,
+            "the signature algorithm is not accepted here; use RS256 or ES256",
+        ));
     }
     match unverified.peek("iss") {
         Some(issuer) if issuer == trust.issuer => Ok(unverified),
-        Some(_) => Err(refuse(SetErr::InvalidIssuer, "iss is not the issuer this endpoint accepts")),
-        None => Err(refuse(SetErr::InvalidRequest, "the claims have no iss, or are not a JSON object")),
+        Some(_) => Err(refuse(
+            SetErr::InvalidIssuer,
+            "iss is not the issuer this endpoint accepts",
+        )),
+        None => Err(refuse(
+            SetErr::InvalidRequest,
+            "the claims have no iss, or are not a JSON object",
+        )),
     }
 }
 
@@ -52,14 +61,20 @@ pub fn key_refused(error: &KeyError) -> ErrorBody {
 
 /// What a signature that does not verify is called on the wire.
 pub fn signature_refused() -> ErrorBody {
-    refuse(SetErr::InvalidKey, "the signature does not verify with the issuer's key")
+    refuse(
+        SetErr::InvalidKey,
+        "the signature does not verify with the issuer's key",
+    )
 }
 
 /// Reads the claims of a token whose signature was verified: issuer again, audience, times, one event. `now` in seconds.
 pub fn accept(token: &Verified, trust: &Trust, now: i64) -> Result<Claims, ErrorBody> {
     let claims = Claims::parse(&token.claims).map_err(|error| refuse(error.code(), error))?;
     if claims.iss != trust.issuer {
-        return Err(refuse(SetErr::InvalidIssuer, "iss is not the issuer this endpoint accepts"));
+        return Err(refuse(
+            SetErr::InvalidIssuer,
+            "iss is not the issuer this endpoint accepts",
+        ));
     }
     if !claims.aud.intersects(&trust.audience) {
         return Err(refuse(SetErr::InvalidAudience, "aud does not name this recipient"));
@@ -87,7 +102,10 @@ mod tests {
     const TYPE: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
 
     fn trust() -> Trust {
-        Trust { issuer: "https://tx.example".into(), audience: Audience::One("me".into()) }
+        Trust {
+            issuer: "https://tx.example".into(),
+            audience: Audience::One("me".into()),
+        }
     }
 
     fn claims() -> Value {
@@ -122,13 +140,21 @@ mod tests {
             (json!({"alg": "RS256"}), claims(), "invalid_request"),
             (json!({"typ": "secevent+jwt", "alg": "none"}), claims(), "invalid_key"),
             (json!({"typ": "secevent+jwt", "alg": "HS256"}), claims(), "invalid_key"),
-            (json!({"typ": "secevent+jwt", "alg": "RS256", "crit": ["x"]}), claims(), "invalid_request"),
+            (
+                json!({"typ": "secevent+jwt", "alg": "RS256", "crit": ["x"]}),
+                claims(),
+                "invalid_request",
+            ),
             (header(), with("iss", json!("https://tx.example/")), "invalid_issuer"),
             (header(), with("iss", json!(5)), "invalid_request"),
             (header(), json!([]), "invalid_request"),
         ];
         for (header, claims, expected) in cases {
-            assert_eq!(err(screen(token(header, claims).as_bytes(), &trust())), *expected, "{header} {claims}");
+            assert_eq!(
+                err(screen(token(header, claims).as_bytes(), &trust())),
+                *expected,
+                "{header} {claims}"
+            );
         }
         for body in [&b""[..], b"{}", b"a.b", b"a.b.c.d.e", b"\xff\xfe"] {
             assert_eq!(err(screen(body, &trust())), "invalid_request");
@@ -149,7 +175,10 @@ mod tests {
         };
         assert_eq!(verified(&claims()).unwrap().jti, "j1");
         assert!(verified(&with("aud", json!(["you", "me"]))).is_ok());
-        assert!(verified(&with("iat", json!(NOW - 10_000_000))).is_ok(), "held events are old");
+        assert!(
+            verified(&with("iat", json!(NOW - 10_000_000))).is_ok(),
+            "held events are old"
+        );
         assert!(verified(&with("iat", json!(NOW + CLOCK_SKEW_S))).is_ok());
         assert!(verified(&with("unknown", json!(1))).is_ok());
         for (claims, expected) in [

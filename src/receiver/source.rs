@@ -71,7 +71,9 @@ fn issuer(members: &Map<String, Value>, policy: &UrlPolicy) -> Result<String, In
     let text = problem::text(required(members, "issuer")?, 2048).map_err(place)?;
     EndpointUrl::parse(text, policy).map_err(|error| place(Invalid::here(Problem::Url(error))))?;
     if text.contains(['?', '#']) {
-        return Err(place(Invalid::here(Problem::Refused("must have no query and no fragment"))));
+        return Err(place(Invalid::here(Problem::Refused(
+            "must have no query and no fragment",
+        ))));
     }
     Ok(text.to_owned())
 }
@@ -114,7 +116,10 @@ pub struct Source {
 impl Source {
     /// What binds a token to this source.
     pub fn trust(&self) -> Trust {
-        Trust { issuer: self.issuer.clone(), audience: self.audience.clone() }
+        Trust {
+            issuer: self.issuer.clone(),
+            audience: self.audience.clone(),
+        }
     }
 
     /// The object that an operator sees.
@@ -169,7 +174,10 @@ mod tests {
     use crate::delivery::sql::testing::TestSql;
 
     fn policy() -> UrlPolicy {
-        UrlPolicy { allow_loopback: false, own_host: None }
+        UrlPolicy {
+            allow_loopback: false,
+            own_host: None,
+        }
     }
 
     #[test]
@@ -199,7 +207,10 @@ mod tests {
         for missing in ["issuer", "audience"] {
             let mut body = good.clone();
             body.as_object_mut().unwrap().remove(missing);
-            assert_eq!(SourceRequest::parse(&body, &policy()).unwrap_err().pointer, format!("/{missing}"));
+            assert_eq!(
+                SourceRequest::parse(&body, &policy()).unwrap_err().pointer,
+                format!("/{missing}")
+            );
         }
     }
 
@@ -221,7 +232,11 @@ mod tests {
         source.save(&sql).unwrap();
         assert_eq!(Source::load(&sql).unwrap(), Some(source));
         assert_eq!(load_keys(&sql).unwrap(), None);
-        let keys = FetchedKeys { jwks_uri: "https://x".into(), jwks: json!({"keys": []}), fetched_at: 5 };
+        let keys = FetchedKeys {
+            jwks_uri: "https://x".into(),
+            jwks: json!({"keys": []}),
+            fetched_at: 5,
+        };
         save_keys(&sql, &keys).unwrap();
         assert_eq!(load_keys(&sql).unwrap(), Some(keys));
     }

@@ -8,8 +8,10 @@ use crate::delivery::sql::{Row, Sql, SqlError};
 use crate::protocol::jose::jws::Alg;
 
 /// The table of keys.
-pub const SCHEMA: Migration = &["CREATE TABLE signing_key (kid TEXT PRIMARY KEY, alg TEXT NOT NULL, public TEXT NOT NULL, \
-     sealed TEXT NOT NULL, created_at INTEGER NOT NULL) WITHOUT ROWID"];
+pub const SCHEMA: Migration = &[
+    "CREATE TABLE signing_key (kid TEXT PRIMARY KEY, alg TEXT NOT NULL, public TEXT NOT NULL, \
+     sealed TEXT NOT NULL, created_at INTEGER NOT NULL) WITHOUT ROWID",
+];
 
 /// A signing key at rest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,7 +86,13 @@ mod tests {
     use serde_json::json;
 
     fn key(kid: &str, alg: Alg) -> SigningKey {
-        SigningKey { kid: kid.into(), alg, public: json!({"kid": kid}), sealed: "x".into(), created_at: 1 }
+        SigningKey {
+            kid: kid.into(),
+            alg,
+            public: json!({"kid": kid}),
+            sealed: "x".into(),
+            created_at: 1,
+        }
     }
 
     #[test]

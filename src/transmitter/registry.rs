@@ -112,10 +112,13 @@ pub fn client(sql: &dyn Sql, client_id: &str) -> Result<Option<(Client, Vec<u8>)
 
 /// All clients, by id.
 pub fn clients(sql: &dyn Sql) -> Result<Vec<Client>, SqlError> {
-    sql.exec("SELECT client_id, created_at, metadata FROM client ORDER BY client_id", &[])?
-        .iter()
-        .map(read_client)
-        .collect()
+    sql.exec(
+        "SELECT client_id, created_at, metadata FROM client ORDER BY client_id",
+        &[],
+    )?
+    .iter()
+    .map(read_client)
+    .collect()
 }
 
 fn read_client(row: &Row) -> Result<Client, SqlError> {
@@ -150,8 +153,11 @@ pub fn begin_child(sql: &dyn Sql, child: &Child, event_types: &[String]) -> Resu
 
 /// Notes how far a child's change has come.
 pub fn set_state(sql: &dyn Sql, id: &str, state: State) -> Result<(), SqlError> {
-    sql.exec("UPDATE child SET state = ? WHERE id = ?", &[state.name().into(), id.into()])
-        .map(|_| ())
+    sql.exec(
+        "UPDATE child SET state = ? WHERE id = ?",
+        &[state.name().into(), id.into()],
+    )
+    .map(|_| ())
 }
 
 /// Forgets a child and its routes, after its object is gone.
@@ -189,7 +195,8 @@ pub fn count_children(sql: &dyn Sql, kind: Kind, owner: &str) -> Result<u64, Sql
         "SELECT COUNT(*) FROM child WHERE kind = ? AND owner = ?",
         &[kind.name().into(), owner.into()],
     )?;
-    rows.first().map_or(Ok(0), |row| Ok(u64::try_from(row.int(0)?).unwrap_or(0)))
+    rows.first()
+        .map_or(Ok(0), |row| Ok(u64::try_from(row.int(0)?).unwrap_or(0)))
 }
 
 /// Children whose change was left in the middle.
@@ -229,7 +236,10 @@ fn read_child(row: &Row) -> Result<Child, SqlError> {
 pub fn route(sql: &dyn Sql, event_types: &[String]) -> Result<Vec<String>, SqlError> {
     let mut streams = std::collections::BTreeSet::new();
     for event_type in event_types {
-        for row in sql.exec("SELECT stream_id FROM route WHERE event_type = ?", &[event_type.as_str().into()])? {
+        for row in sql.exec(
+            "SELECT stream_id FROM route WHERE event_type = ?",
+            &[event_type.as_str().into()],
+        )? {
             streams.insert(row.text(0)?.to_owned());
         }
     }
@@ -313,7 +323,7 @@ mod tests {
         add_client(&sql, &acme, &[1, 2]).unwrap();
         assert_eq!(client(&sql, "c1").unwrap(), Some((acme.clone(), vec![1, 2])));
         assert_eq!(client(&sql, "c2").unwrap(), None);
-        assert_eq!(clients(&sql).unwrap(), [acme.clone()]);
+        assert_eq!(clients(&sql).unwrap(), std::slice::from_ref(&acme));
         assert!(add_client(&sql, &acme, &[3]).is_err());
     }
 }

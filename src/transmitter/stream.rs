@@ -64,7 +64,7 @@ impl Stream {
 
     /// Whether the type is delivered on this stream. An event is judged once, when it is accepted.
     fn wants(&self, event: &Published) -> bool {
-        self.configuration.events_delivered.iter().any(|uri| *uri == event.event_type)
+        self.configuration.events_delivered.contains(&event.event_type)
     }
 
     fn item(&self, event: &Published, iat: i64) -> NewItem {
@@ -82,7 +82,12 @@ impl Stream {
             event: &event.event,
         }
         .to_claims();
-        NewItem { jti, content: event.content, lane: subject::lane_key(&event.sub_id), claims }
+        NewItem {
+            jti,
+            content: event.content,
+            lane: subject::lane_key(&event.sub_id),
+            claims,
+        }
     }
 }
 
@@ -108,7 +113,13 @@ impl Published {
     /// Completes what a publisher sent. `random` stands in for a missing id. Without a `txn` of the publisher's, one is
     /// derived, so that the SETs of one event carry the same on all streams (SSF-4.1.9-1, SSF-4.1.9-2).
     pub fn new(event: NewEvent, source: &str, random: String) -> Self {
-        let content = canonical(&json!([event.event_type, event.sub_id, event.event, event.txn, event.toe]));
+        let content = canonical(&json!([
+            event.event_type,
+            event.sub_id,
+            event.event,
+            event.txn,
+            event.toe
+        ]));
         let id = event.id.unwrap_or(random);
         let txn = event.txn.unwrap_or_else(|| jti_text(&jti_for("txn", source, &id)));
         Self {
@@ -126,13 +137,15 @@ impl Published {
 
 /// Notes until when the run that begins may take: one row.
 pub fn begin_run(sql: &dyn Sql, until: u64) -> Result<(), SqlError> {
-    sql.exec("UPDATE run SET until = ? WHERE one = 1", &[(until as i64).into()]).map(|_| ())
+    sql.exec("UPDATE run SET until = ? WHERE one = 1", &[(until as i64).into()])
+        .map(|_| ())
 }
 
 /// Until when the last run that began may take, in Unix milliseconds; 0 when there was none.
 pub fn run_until(sql: &dyn Sql) -> Result<u64, SqlError> {
     let rows = sql.exec("SELECT until FROM run", &[])?;
-    rows.first().map_or(Ok(0), |row| Ok(u64::try_from(row.int(0)?).unwrap_or(0)))
+    rows.first()
+        .map_or(Ok(0), |row| Ok(u64::try_from(row.int(0)?).unwrap_or(0)))
 }
 
 #[cfg(test)]
@@ -212,7 +225,10 @@ mod tests {
     #[test]
     fn a_retry_makes_the_same_jti_and_content_and_a_change_another_content() {
         let once = |event: NewEvent, random: &str| {
-            stream().items(&[Published::new(event, "pub", random.into())], 1).remove(0).1
+            stream()
+                .items(&[Published::new(event, "pub", random.into())], 1)
+                .remove(0)
+                .1
         };
         let first = once(event(REVOKED, Some("a")), "r1");
         let again = once(event(REVOKED, Some("a")), "r2");
@@ -222,8 +238,14 @@ mod tests {
         let other = once(other, "r3");
         assert_eq!(first.jti, other.jti);
         assert_ne!(first.content, other.content);
-        assert_ne!(once(event(REVOKED, None), "r1").jti, once(event(REVOKED, None), "r2").jti);
-        let elsewhere = stream().items(&[Published::new(event(REVOKED, Some("a")), "other", "r".into())], 1).remove(0).1;
+        assert_ne!(
+            once(event(REVOKED, None), "r1").jti,
+            once(event(REVOKED, None), "r2").jti
+        );
+        let elsewhere = stream()
+            .items(&[Published::new(event(REVOKED, Some("a")), "other", "r".into())], 1)
+            .remove(0)
+            .1;
         assert_ne!(first.jti, elsewhere.jti, "ids of different publishers do not meet");
     }
 

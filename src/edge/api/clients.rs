@@ -20,7 +20,10 @@ pub async fn register(Extension(edge): Extension<Edge>, request: Request) -> Res
     auth::operator(&edge, &parts.headers).await?;
     let given = body::read_json(&parts.headers, payload, body::LIMIT).await?;
     let own_host = edge.origin()?.split_once("://").map(|(_, host)| host.to_owned());
-    let policy = UrlPolicy { allow_loopback: edge.settings().allow_loopback, own_host };
+    let policy = UrlPolicy {
+        allow_loopback: edge.settings().allow_loopback,
+        own_host,
+    };
     let metadata = ClientMetadata::parse(&given, &policy).map_err(|found| ApiError::invalid(&found))?;
     let reply = edge.tenant()?.ask(&TenantCommand::RegisterClient { metadata }).await?;
     let TenantReply::Registered { client, client_secret } = reply else {

@@ -17,7 +17,10 @@ pub async fn show(Extension(edge): Extension<Edge>) -> Result<Response, ApiError
         "admin": settings.admin_token.is_some(),
     });
     // A development token leaves this machine by no other name than a loopback one.
-    if let Some(token) = settings.admin_token.as_ref().filter(|_| settings.development && is_on_loopback(&edge))
+    if let Some(token) = settings
+        .admin_token
+        .as_ref()
+        .filter(|_| settings.development && is_on_loopback(&edge))
         && let Some(members) = console.as_object_mut()
     {
         members.insert("development_token".to_owned(), json!(token.expose()));

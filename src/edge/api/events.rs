@@ -24,21 +24,32 @@ pub async fn publish(Extension(edge): Extension<Edge>, request: Request) -> Resu
     let source = publisher.source().to_owned();
     let mut events = Vec::with_capacity(asked.events.len());
     for event in asked.events {
-        let random = if event.id.is_none() { random::text::<16>()? } else { String::new() };
+        let random = if event.id.is_none() {
+            random::text::<16>()?
+        } else {
+            String::new()
+        };
         events.push(Published::new(event, &source, random));
     }
     let accepted = events.len();
     let mut event_types: Vec<String> = events.iter().map(|event| event.event_type.clone()).collect();
     event_types.sort();
     event_types.dedup();
-    let route = TenantCommand::Route { event_types, client_id: publisher.client_id };
+    let route = TenantCommand::Route {
+        event_types,
+        client_id: publisher.client_id,
+    };
     let TenantReply::Route(streams) = edge.tenant()?.ask(&route).await? else {
         return Err(ApiError::internal("tenant", "an unexpected reply"));
     };
     let command = StreamCommand::Append { events };
     let command = serde_json::to_string(&command).map_err(|error| ApiError::internal("command", error))?;
-    let answers: Vec<Result<Answer<StreamReply>, ApiError>> =
-        join_all(streams.iter().map(async |stream_id| edge.stream(stream_id)?.send(&command).await)).await;
+    let answers: Vec<Result<Answer<StreamReply>, ApiError>> = join_all(
+        streams
+            .iter()
+            .map(async |stream_id| edge.stream(stream_id)?.send(&command).await),
+    )
+    .await;
     let mut stored_by = 0;
     let mut failed = None;
     for answer in answers {
@@ -47,15 +58,18 @@ pub async fn publish(Extension(edge): Extension<Edge>, request: Request) -> Resu
             // The route was wider than the truth: the stream is deleted, or not there yet.
             Ok(Err(Refusal::Gone)) => {}
             Ok(Err(Refusal::IdConflict { index })) => return Err(ApiError::id_conflict(index)),
-            Ok(Ok(_)) | Ok(Err(_)) => failed = Some(ApiError::unavailable("Not every stream could store the events.", 1)),
+            Ok(Ok(_)) | Ok(Err(_)) => {
+                failed = Some(ApiError::unavailable("Not every stream could store the events.", 1))
+            }
             Err(error) => failed = Some(error),
         }
     }
     match failed {
         // With ids, trying again is safe: what was stored is recognised.
         Some(error) => Err(error),
-        None => {
-            Ok(json_response(StatusCode::ACCEPTED, &json!({"accepted": accepted, "streams": stored_by, "refused": []})))
-        }
+        None => Ok(json_response(
+            StatusCode::ACCEPTED,
+            &json!({"accepted": accepted, "streams": stored_by, "refused": []}),
+        )),
     }
 }

@@ -37,7 +37,10 @@ pub async fn poll(
             .map(|(jti, error)| (jti, error.err.as_str().to_owned(), error.description))
             .collect(),
     };
-    let command = StreamCommand::Poll { client_id: caller.client_id, request };
+    let command = StreamCommand::Poll {
+        client_id: caller.client_id,
+        request,
+    };
     let StreamReply::Sets { sets, more } = edge.stream(&stream_id)?.ask(&command).await? else {
         return Err(ApiError::internal("stream", "an unexpected reply"));
     };

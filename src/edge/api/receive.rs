@@ -88,14 +88,19 @@ async fn judge_and_store(
     let rev = view.source.rev;
     let source_id = view.source.source_id.clone();
     let accepted = judge(edge, view, headers, body).await?;
-    let reply = edge.source(&source_id)?.tell(&SourceCommand::Store { rev, event: accepted }).await?;
+    let reply = edge
+        .source(&source_id)?
+        .tell(&SourceCommand::Store { rev, event: accepted })
+        .await?;
     Ok(reply.map(|_| ()))
 }
 
 /// The checks in their fixed order (see `receiver::intake`), from the transmitter's credentials to the event's members.
 async fn judge(edge: &Edge, view: SourceView, headers: &HeaderMap, body: &[u8]) -> Result<Accepted, ApiError> {
     authenticate(&view.source, headers)?;
-    let content_type = headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let content_type = headers
+        .get(http::header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
     if !content_type_is(content_type, MEDIA_TYPE) {
         return Err(ApiError::unsupported_media_type(MEDIA_TYPE));
     }
@@ -107,7 +112,10 @@ async fn judge(edge: &Edge, view: SourceView, headers: &HeaderMap, body: &[u8]) 
     let fault = |error| ApiError::internal("verify a SET", error);
     let imported = crypto::verifying_key(&key.public, key.alg).await.map_err(fault)?;
     let input = token.signing_input.as_bytes();
-    if !crypto::verify(&imported, key.alg, &token.signature, input).await.map_err(fault)? {
+    if !crypto::verify(&imported, key.alg, &token.signature, input)
+        .await
+        .map_err(fault)?
+    {
         return Err(ApiError::Set(intake::signature_refused()));
     }
     let verified_at = now_ms();
@@ -139,7 +147,10 @@ fn authenticate(source: &Source, headers: &HeaderMap) -> Result<(), ApiError> {
     if same {
         return Ok(());
     }
-    let error = ErrorBody::new(SetErr::AuthenticationFailed, "the Authorization header is not the one of this endpoint");
+    let error = ErrorBody::new(
+        SetErr::AuthenticationFailed,
+        "the Authorization header is not the one of this endpoint",
+    );
     Err(ApiError::Set(error))
 }
 
@@ -166,7 +177,10 @@ async fn find_key(edge: &Edge, view: &SourceView, token: &Unverified<'_>) -> Res
         return Err(ApiError::internal("source", "an unexpected reply"));
     };
     let key = choose(&fetched.jwks)?.map_err(|error| ApiError::Set(intake::key_refused(&error)))?;
-    let view = SourceView { source: view.source.clone(), keys: Some(fetched) };
+    let view = SourceView {
+        source: view.source.clone(),
+        keys: Some(fetched),
+    };
     remember(source_id, view);
     Ok((key, KeysFrom::Fetched))
 }
@@ -176,7 +190,10 @@ async fn view(edge: &Edge, source_id: &str, fresh: bool) -> Result<SourceView, A
     if !fresh {
         let now = now_ms();
         let known = VIEWS.with_borrow(|views| {
-            views.get(source_id).filter(|(at, _)| now.saturating_sub(*at) < VIEW_MAX_AGE_MS).cloned()
+            views
+                .get(source_id)
+                .filter(|(at, _)| now.saturating_sub(*at) < VIEW_MAX_AGE_MS)
+                .cloned()
         });
         if let Some((_, view)) = known {
             return Ok(view);

@@ -28,7 +28,10 @@ pub async fn create(Extension(edge): Extension<Edge>, request: Request) -> Resul
     auth::operator(&edge, &parts.headers).await?;
     let given = body::read_json(&parts.headers, payload, body::LIMIT).await?;
     // The issuer may be ourselves: nothing but metadata and keys is asked of it.
-    let policy = UrlPolicy { allow_loopback: edge.settings().allow_loopback, own_host: None };
+    let policy = UrlPolicy {
+        allow_loopback: edge.settings().allow_loopback,
+        own_host: None,
+    };
     let wanted = SourceRequest::parse(&given, &policy).map_err(|found| ApiError::invalid(&found))?;
     let authorization_header = format!("Bearer {}", random::text::<32>()?);
     let command = TenantCommand::CreateSource(Box::new(NewSource {
@@ -73,7 +76,10 @@ pub async fn show(
 ) -> Result<Response, ApiError> {
     auth::operator(&edge, request.headers()).await?;
     let source = view(&edge, &source_id).await?.ok_or_else(ApiError::not_found)?;
-    Ok(json_response(StatusCode::OK, &source.to_json(&receive_url(&edge, &source)?)))
+    Ok(json_response(
+        StatusCode::OK,
+        &source.to_json(&receive_url(&edge, &source)?),
+    ))
 }
 
 #[worker::send]
@@ -96,12 +102,19 @@ pub async fn events(
 ) -> Result<Response, ApiError> {
     auth::operator(&edge, request.headers()).await?;
     let (after, limit) = page(&request, MAX_PAGE)?;
-    let SourceReply::Events(stored) = edge.source(&source_id)?.ask(&SourceCommand::Events { after, limit }).await? else {
+    let SourceReply::Events(stored) = edge
+        .source(&source_id)?
+        .ask(&SourceCommand::Events { after, limit })
+        .await?
+    else {
         return Err(ApiError::internal("source", "an unexpected reply"));
     };
     let cursor = stored.last().map_or(after, |event| event.seq);
     let events: Vec<Value> = stored.iter().map(show_event).collect();
-    Ok(json_response(StatusCode::OK, &json!({"events": events, "cursor": cursor.to_string()})))
+    Ok(json_response(
+        StatusCode::OK,
+        &json!({"events": events, "cursor": cursor.to_string()}),
+    ))
 }
 
 async fn view(edge: &Edge, source_id: &str) -> Result<Option<Source>, ApiError> {
@@ -119,7 +132,9 @@ fn receive_url(edge: &Edge, source: &Source) -> Result<String, ApiError> {
 
 /// A stored event, its claims beside the SET they came in. The signature was verified before it was stored.
 fn show_event(stored: &Stored) -> Value {
-    let claims = jws::parse(&stored.set).ok().and_then(|token| Claims::parse(&token.assume_verified().claims).ok());
+    let claims = jws::parse(&stored.set)
+        .ok()
+        .and_then(|token| Claims::parse(&token.assume_verified().claims).ok());
     let mut shown = json!({"received_at": stored.at, "set": stored.set, "intake": stored.intake});
     if let (Some(claims), Some(members)) = (claims, shown.as_object_mut()) {
         members.insert("jti".to_owned(), json!(claims.jti));

@@ -24,9 +24,13 @@ pub async fn create(Extension(edge): Extension<Edge>, request: Request) -> Resul
     let given = body::read_json(&parts.headers, payload, body::LIMIT).await?;
     let wanted = CreateRequest::parse(&given).map_err(|found| ApiError::invalid(&found))?;
     let (endpoint_url, authorization_header) = match wanted.delivery.unwrap_or_default() {
-        Delivery::Push { endpoint_url, authorization_header } => {
-            (Some(endpoint_url), authorization_header.map(|header| header.into_inner()))
-        }
+        Delivery::Push {
+            endpoint_url,
+            authorization_header,
+        } => (
+            Some(endpoint_url),
+            authorization_header.map(|header| header.into_inner()),
+        ),
         Delivery::Poll => (None, None),
     };
     let command = TenantCommand::CreateStream(Box::new(NewStream {
@@ -47,18 +51,27 @@ pub async fn create(Extension(edge): Extension<Edge>, request: Request) -> Resul
 #[worker::send]
 pub async fn read(Extension(edge): Extension<Edge>, request: Request) -> Result<Response, ApiError> {
     let caller = auth::client(&edge, request.headers(), Scope::SsfRead).await?;
-    let command = StreamCommand::Read { client_id: Some(caller.client_id.clone()) };
+    let command = StreamCommand::Read {
+        client_id: Some(caller.client_id.clone()),
+    };
     if let Some(stream_id) = parameter(&request, "stream_id") {
         let StreamReply::Stream(stream) = edge.stream(&stream_id)?.ask(&command).await? else {
             return Err(ApiError::internal("stream", "an unexpected reply"));
         };
         return Ok(json_response(StatusCode::OK, &show(&stream)));
     }
-    let streams = TenantCommand::Streams { client_id: Some(caller.client_id) };
+    let streams = TenantCommand::Streams {
+        client_id: Some(caller.client_id),
+    };
     let TenantReply::Children(children) = edge.tenant()?.ask(&streams).await? else {
         return Err(ApiError::internal("tenant", "an unexpected reply"));
     };
-    let reads = join_all(children.iter().map(async |child| edge.stream(&child.id)?.tell(&command).await)).await;
+    let reads = join_all(
+        children
+            .iter()
+            .map(async |child| edge.stream(&child.id)?.tell(&command).await),
+    )
+    .await;
     let mut shown = Vec::with_capacity(reads.len());
     for read in reads {
         match read? {
@@ -78,7 +91,10 @@ pub async fn delete(Extension(edge): Extension<Edge>, request: Request) -> Resul
     let stream_id = parameter(&request, "stream_id")
         .ok_or_else(|| ApiError::bad_request("Name the stream to delete in the query: ?stream_id=…"))?;
     edge.stream(&stream_id)?;
-    let command = TenantCommand::DeleteStream { client_id: caller.client_id, stream_id };
+    let command = TenantCommand::DeleteStream {
+        client_id: caller.client_id,
+        stream_id,
+    };
     edge.tenant()?.ask(&command).await?;
     Ok((StatusCode::NO_CONTENT, no_store()).into_response())
 }

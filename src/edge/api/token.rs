@@ -19,7 +19,10 @@ const FORM: &str = "application/x-www-form-urlencoded";
 pub async fn issue(Extension(edge): Extension<Edge>, request: Request) -> Result<Response, ApiError> {
     let (parts, payload) = request.into_parts();
     let form = body::read(payload, body::LIMIT).await?;
-    let content_type = parts.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let content_type = parts
+        .headers
+        .get(http::header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
     if !content_type_is(content_type, FORM) {
         let error = OAuthError::new(OAuthCode::InvalidRequest, "send application/x-www-form-urlencoded");
         return Err(ApiError::OAuth(error));
@@ -31,7 +34,12 @@ pub async fn issue(Extension(edge): Extension<Edge>, request: Request) -> Result
         scope: asked.scope,
         issuer: edge.origin()?.to_owned(),
     };
-    let TenantReply::Token { access_token, expires_in, scope } = edge.tenant()?.ask(&command).await? else {
+    let TenantReply::Token {
+        access_token,
+        expires_in,
+        scope,
+    } = edge.tenant()?.ask(&command).await?
+    else {
         return Err(ApiError::internal("tenant", "an unexpected reply"));
     };
     let token = json!({

@@ -80,9 +80,15 @@ pub async fn dead_letters(
 ) -> Result<Response, ApiError> {
     auth::operator(&edge, request.headers()).await?;
     let (after, limit) = page(&request, MAX_PAGE)?;
-    let reply = edge.stream(&stream_id)?.ask(&StreamCommand::DeadLetters { after, limit }).await?;
+    let reply = edge
+        .stream(&stream_id)?
+        .ask(&StreamCommand::DeadLetters { after, limit })
+        .await?;
     let StreamReply::DeadLetters { dead_letters, cursor } = reply else {
         return Err(ApiError::internal("stream", "an unexpected reply"));
     };
-    Ok(json_response(StatusCode::OK, &json!({"dead_letters": dead_letters, "cursor": cursor.to_string()})))
+    Ok(json_response(
+        StatusCode::OK,
+        &json!({"dead_letters": dead_letters, "cursor": cursor.to_string()}),
+    ))
 }

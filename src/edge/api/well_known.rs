@@ -9,9 +9,7 @@ use crate::edge::command::{TenantCommand, TenantReply};
 use crate::edge::context::Edge;
 use crate::edge::error::ApiError;
 use crate::edge::{auth, kv};
-use crate::protocol::metadata::{
-    self, AuthorizationScheme, DefaultSubjects, OAUTH, SPEC_VERSION, TransmitterMetadata,
-};
+use crate::protocol::metadata::{self, AuthorizationScheme, DefaultSubjects, OAUTH, SPEC_VERSION, TransmitterMetadata};
 use crate::protocol::oauth::Scope;
 use crate::protocol::stream::{POLL, PUSH};
 
@@ -28,7 +26,9 @@ pub async fn ssf_configuration(Extension(edge): Extension<Edge>) -> Result<Respo
         remove_subject_endpoint: None,
         verification_endpoint: None,
         critical_subject_members: Vec::new(),
-        authorization_schemes: vec![AuthorizationScheme { spec_urn: OAUTH.to_owned() }],
+        authorization_schemes: vec![AuthorizationScheme {
+            spec_urn: OAUTH.to_owned(),
+        }],
         default_subjects: Some(DefaultSubjects::All),
     };
     Ok(public(&edge, &metadata.to_json()))
@@ -68,7 +68,10 @@ pub async fn jwks(Extension(edge): Extension<Edge>) -> Result<Response, ApiError
 fn public(edge: &Edge, document: &Value) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "application/json".to_owned()),
-        (header::CACHE_CONTROL, format!("public, max-age={}", edge.settings().jwks_max_age_s)),
+        (
+            header::CACHE_CONTROL,
+            format!("public, max-age={}", edge.settings().jwks_max_age_s),
+        ),
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*".to_owned()),
     ];
     (StatusCode::OK, headers, document.to_string()).into_response()

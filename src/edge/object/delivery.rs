@@ -55,11 +55,16 @@ impl StreamObject {
         let push_to = self.with(|live| {
             live.outbox.refill(&self.sql)?;
             live.courier.forget_in_flight();
-            let due = live.courier.due_at(&live.outbox, started).is_some_and(|due| due <= started);
+            let due = live
+                .courier
+                .due_at(&live.outbox, started)
+                .is_some_and(|due| due <= started);
             Ok(match &live.stream.configuration.delivery {
-                Delivery::Push { endpoint_url, .. } if due => {
-                    Some((endpoint_url.clone(), live.stream.configuration.iss.clone(), live.stream.sealed_authorization.clone()))
-                }
+                Delivery::Push { endpoint_url, .. } if due => Some((
+                    endpoint_url.clone(),
+                    live.stream.configuration.iss.clone(),
+                    live.stream.sealed_authorization.clone(),
+                )),
                 _ => None,
             })
         })?;
@@ -68,14 +73,22 @@ impl StreamObject {
         };
         // The policy may have changed since the endpoint was registered.
         let own_host = issuer.split_once("://").map(|(_, host)| host.to_owned());
-        let policy = UrlPolicy { allow_loopback: settings.allow_loopback, own_host };
+        let policy = UrlPolicy {
+            allow_loopback: settings.allow_loopback,
+            own_host,
+        };
         EndpointUrl::parse(&endpoint_url, &policy).map_err(|error| fault("push endpoint", error))?;
         let authorization = match sealed {
             None => None,
             Some(sealed) => Some(self.open_authorization(&settings, &sealed).await?),
         };
         let signer = self.signer(&settings).await?;
-        let line = Line { endpoint_url, authorization, signer, timeout_ms: settings.push_timeout_ms };
+        let line = Line {
+            endpoint_url,
+            authorization,
+            signer,
+            timeout_ms: settings.push_timeout_ms,
+        };
         self.push_all(&line, &settings, started).await?;
         self.with(|live| live.flush(&self.sql))
     }
@@ -91,10 +104,9 @@ impl StreamObject {
                 renew_at = now + RENEW_MS;
                 self.with(|_| Ok(begin_run(&self.sql, now + 2 * RENEW_MS + u64::from(line.timeout_ms))?))?;
             }
-            while now < deadline {
-                match self.next_job(now)? {
-                    Some(job) => pushes.push(push(job, line)),
-                    None => break,
+            if now < deadline {
+                while let Some(job) = self.next_job(now)? {
+                    pushes.push(push(job, line));
                 }
             }
             if pushes.is_empty() {
@@ -162,18 +174,27 @@ impl StreamObject {
         let failed = |error: &dyn std::fmt::Display| fault("the receiver's authorization header", error);
         let plain = crypto::open(settings.key_encryption_key.expose(), &place, sealed).await;
         let plain = plain.map_err(|error| failed(&error))?;
-        String::from_utf8(plain).map(Secret::new).map_err(|error| failed(&error))
+        String::from_utf8(plain)
+            .map(Secret::new)
+            .map_err(|error| failed(&error))
     }
 
     async fn signer(&self, settings: &Settings) -> Answer<Signer> {
         let now = now_ms();
-        let known = self.key.borrow().clone().filter(|(at, _)| now.saturating_sub(*at) < KEY_MAX_AGE_MS);
+        let known = self
+            .key
+            .borrow()
+            .clone()
+            .filter(|(at, _)| now.saturating_sub(*at) < KEY_MAX_AGE_MS);
         let key = match known {
             Some((_, key)) => key,
             None => {
                 let tenant = self.with(|live| Ok(live.stream.tenant.clone()))?;
                 let tenant = stub::tenant(&self.env, &tenant).map_err(|error| call_failed(&error))?;
-                let reply = tenant.ask(&TenantCommand::SigningKey).await.map_err(|error| call_failed(&error))?;
+                let reply = tenant
+                    .ask(&TenantCommand::SigningKey)
+                    .await
+                    .map_err(|error| call_failed(&error))?;
                 let TenantReply::SigningKey(key) = reply else {
                     return Err(fault("tenant", "an unexpected reply"));
                 };
@@ -186,7 +207,11 @@ impl StreamObject {
             crypto::open(settings.key_encryption_key.expose(), &place, &key.sealed).await
         });
         let private = private.await.map_err(|error| fault("signing key", error))?;
-        Ok(Signer { kid: key.kid, alg: key.alg, key: private })
+        Ok(Signer {
+            kid: key.kid,
+            alg: key.alg,
+            key: private,
+        })
     }
 
     /// Answers a poll (RFC 8936): acknowledgements first and durably, then what waits, then what comes while we hold it.
@@ -199,8 +224,15 @@ impl StreamObject {
             }
             self.acknowledge(live, &request)
         })?;
-        let wanted = request.max_events.map_or(DEFAULT_POLL_EVENTS, |most| (most as usize).min(MAX_POLL_EVENTS));
-        let deadline = now_ms() + if request.return_immediately { 0 } else { settings.long_poll_ms };
+        let wanted = request
+            .max_events
+            .map_or(DEFAULT_POLL_EVENTS, |most| (most as usize).min(MAX_POLL_EVENTS));
+        let deadline = now_ms()
+            + if request.return_immediately {
+                0
+            } else {
+                settings.long_poll_ms
+            };
         let turn = self.polls.get() + 1;
         self.polls.set(turn);
         // Whoever has waited longest makes room.
@@ -228,9 +260,15 @@ impl StreamObject {
         }
         let signer = self.signer(&settings).await?;
         let signed = join_all(items.iter().map(|item| signer.sign(item.claims()))).await;
-        let sets: Result<Vec<_>, _> =
-            items.iter().zip(signed).map(|(item, set)| set.map(|set| (jti_text(&item.jti), set))).collect();
-        Ok(StreamReply::Sets { sets: sets.map_err(|error| fault("sign", error))?, more })
+        let sets: Result<Vec<_>, _> = items
+            .iter()
+            .zip(signed)
+            .map(|(item, set)| set.map(|set| (jti_text(&item.jti), set)))
+            .collect();
+        Ok(StreamReply::Sets {
+            sets: sets.map_err(|error| fault("sign", error))?,
+            more,
+        })
     }
 
     /// POLL-R-1 to POLL-R-4: what is unknown or was done before is passed over, `ack` goes before `setErrs`.
@@ -249,7 +287,11 @@ impl StreamObject {
         }
         for (jti, err, description) in &request.set_errs {
             if let Some(pos) = place(jti) {
-                let death = Death { err: err.clone(), description: description.clone(), attempts: 1 };
+                let death = Death {
+                    err: err.clone(),
+                    description: description.clone(),
+                    attempts: 1,
+                };
                 let kept = live.courier.kept();
                 if live.outbox.bury(&self.sql, pos, &death, now, &kept)? {
                     log_trouble("event_dead", live, Some(err));

@@ -42,7 +42,11 @@ pub struct Signer {
 impl Signer {
     /// Makes the SET of these claims.
     pub async fn sign(&self, claims: &[u8]) -> Result<String, CryptoError> {
-        let header = SigningHeader { alg: self.alg, typ: set::TYP, kid: &self.kid };
+        let header = SigningHeader {
+            alg: self.alg,
+            typ: set::TYP,
+            kid: &self.kid,
+        };
         let input = jws::signing_input(&header, claims);
         let signature = crypto::sign(&self.key, self.alg, input.as_bytes()).await?;
         Ok(jws::assemble(&input, &signature))
@@ -87,7 +91,10 @@ pub async fn push(job: Job, line: &Line) -> Pushed {
     let mut headers = vec![
         ("content-type", set::MEDIA_TYPE.to_owned()),
         ("accept", "application/json".to_owned()),
-        ("user-agent", concat!("Heliograph/", env!("CARGO_PKG_VERSION")).to_owned()),
+        (
+            "user-agent",
+            concat!("Heliograph/", env!("CARGO_PKG_VERSION")).to_owned(),
+        ),
     ];
     if let Some(authorization) = &line.authorization {
         // SSF-6.1.1-4: exactly what the receiver gave, scheme included.
@@ -129,7 +136,11 @@ pub async fn push(job: Job, line: &Line) -> Pushed {
             "***".clone_into(value);
         }
     }
-    Pushed { pos: job.pos, answer, attempt }
+    Pushed {
+        pos: job.pos,
+        answer,
+        attempt,
+    }
 }
 
 async fn send(set: &str, attempt: &Attempt, line: &Line) -> Result<Incoming, NoAnswer> {
@@ -211,6 +222,9 @@ impl Attempts {
     }
 
     pub fn to_json(&self) -> Vec<Value> {
-        self.0.iter().map(|(attempt, outcome, detail)| attempt.to_json(outcome, detail.as_deref())).collect()
+        self.0
+            .iter()
+            .map(|(attempt, outcome, detail)| attempt.to_json(outcome, detail.as_deref()))
+            .collect()
     }
 }

@@ -34,7 +34,11 @@ where
 
 /// Logs a fault of ours and says no more than that.
 pub fn fault(what: &str, error: impl ToString) -> Refusal {
-    log::line(Level::Error, "object_fault", json!({"what": what, "error": error.to_string()}));
+    log::line(
+        Level::Error,
+        "object_fault",
+        json!({"what": what, "error": error.to_string()}),
+    );
     Refusal::Internal
 }
 

@@ -109,7 +109,10 @@ impl SourceObject {
     }
 
     fn view(&self) -> Answer<SourceView> {
-        Ok(SourceView { source: self.source()?, keys: source::load_keys(&self.sql)? })
+        Ok(SourceView {
+            source: self.source()?,
+            keys: source::load_keys(&self.sql)?,
+        })
     }
 
     async fn create(&self, source: Source) -> Answer<SourceReply> {
@@ -194,7 +197,9 @@ impl SourceObject {
                     "keys_not_fetched",
                     json!({"source_id": source.source_id, "issuer": source.issuer, "detail": detail}),
                 );
-                Err(Refusal::RemoteFailed { detail: "The issuer's keys cannot be had now.".to_owned() })
+                Err(Refusal::RemoteFailed {
+                    detail: "The issuer's keys cannot be had now.".to_owned(),
+                })
             }
         }
     }
@@ -204,8 +209,9 @@ impl SourceObject {
         if !meta::exists(&self.sql)? {
             return Err(Refusal::Gone);
         }
-        source::load_keys(&self.sql)?
-            .ok_or_else(|| Refusal::RemoteFailed { detail: "The issuer's keys cannot be had now.".to_owned() })
+        source::load_keys(&self.sql)?.ok_or_else(|| Refusal::RemoteFailed {
+            detail: "The issuer's keys cannot be had now.".to_owned(),
+        })
     }
 
     fn settings(&self) -> Answer<std::sync::Arc<Settings>> {
@@ -216,7 +222,10 @@ impl SourceObject {
 /// Metadata of the issuer, then its keys. The error is for our log.
 async fn fetch_keys(source: &Source, settings: &Settings) -> Result<FetchedKeys, String> {
     // The issuer may be this very service: its own host is not refused here, nothing is posted to it.
-    let policy = UrlPolicy { allow_loopback: settings.allow_loopback, own_host: None };
+    let policy = UrlPolicy {
+        allow_loopback: settings.allow_loopback,
+        own_host: None,
+    };
     let metadata_url = well_known_url(&source.issuer, SSF_CONFIGURATION).map_err(|error| error.to_string())?;
     let metadata = fetch_json(&metadata_url, &policy).await?;
     let metadata = TransmitterMetadata::parse(&metadata.body, &source.issuer).map_err(|error| error.to_string())?;
@@ -227,7 +236,11 @@ async fn fetch_keys(source: &Source, settings: &Settings) -> Result<FetchedKeys,
         return Err("the issuer publishes no key that may verify".to_owned());
     }
     let jwks = serde_json::from_slice(&jwks.body).map_err(|error| error.to_string())?;
-    Ok(FetchedKeys { jwks_uri, jwks, fetched_at: now_ms() })
+    Ok(FetchedKeys {
+        jwks_uri,
+        jwks,
+        fetched_at: now_ms(),
+    })
 }
 
 async fn fetch_json(url: &str, policy: &UrlPolicy) -> Result<Incoming, String> {
@@ -241,7 +254,10 @@ async fn fetch_json(url: &str, policy: &UrlPolicy) -> Result<Incoming, String> {
         max_body: FETCH_BYTES,
     };
     match http::send(&request).await {
-        Ok(answer) if answer.cut => Err(format!("{} answered with an incomplete or too large body", url.as_str())),
+        Ok(answer) if answer.cut => Err(format!(
+            "{} answered with an incomplete or too large body",
+            url.as_str()
+        )),
         Ok(answer) if answer.status == 200 => Ok(answer),
         Ok(answer) => Err(format!("{} answered {}", url.as_str(), answer.status)),
         Err(NoAnswer::Timeout) => Err(format!("{} did not answer in time", url.as_str())),

@@ -160,10 +160,17 @@ impl StreamObject {
 
     async fn carry_out(&self, command: StreamCommand) -> Answer<StreamReply> {
         match command {
-            StreamCommand::Create { stream, authorization_header } => self.create(*stream, authorization_header).await,
+            StreamCommand::Create {
+                stream,
+                authorization_header,
+            } => self.create(*stream, authorization_header).await,
             StreamCommand::Read { client_id } => self.with(|live| {
                 let visible = client_id.is_none_or(|client_id| client_id == live.stream.client_id);
-                if visible { Ok(StreamReply::Stream(Box::new(live.stream.clone()))) } else { Err(Refusal::NotFound) }
+                if visible {
+                    Ok(StreamReply::Stream(Box::new(live.stream.clone())))
+                } else {
+                    Err(Refusal::NotFound)
+                }
             }),
             StreamCommand::Delete => self.delete().await,
             StreamCommand::Append { events } => self.append(&events).await,
@@ -211,9 +218,9 @@ impl StreamObject {
             let (indices, items): (Vec<_>, Vec<_>) = live.stream.items(events, now_s()).into_iter().unzip();
             match live.outbox.append(&self.sql, &items, now) {
                 Ok(_) => Ok(items.len()),
-                Err(AppendError::Conflict { index }) => {
-                    Err(Refusal::IdConflict { index: indices.get(index).copied().unwrap_or(index) })
-                }
+                Err(AppendError::Conflict { index }) => Err(Refusal::IdConflict {
+                    index: indices.get(index).copied().unwrap_or(index),
+                }),
                 Err(AppendError::Sql(error)) => Err(error.into()),
             }
         })?;

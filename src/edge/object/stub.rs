@@ -7,7 +7,9 @@ use std::time::Duration;
 use worker::wasm_bindgen::JsValue;
 use worker::{Delay, Env, Method, Request, RequestInit, Stub};
 
-use crate::edge::command::{Answer, SourceCommand, SourceReply, StreamCommand, StreamReply, TenantCommand, TenantReply};
+use crate::edge::command::{
+    Answer, SourceCommand, SourceReply, StreamCommand, StreamReply, TenantCommand, TenantReply,
+};
 use crate::edge::error::ApiError;
 
 /// A call that takes longer is given up: a panic elsewhere in the isolate may have swallowed its answer. Longer than any
@@ -36,8 +38,11 @@ impl Command for SourceCommand {
 
 /// The object of a tenant.
 pub fn tenant(env: &Env, name: &str) -> Result<ObjectStub, ApiError> {
-    let stub = env.durable_object("TENANT").and_then(|namespace| namespace.get_by_name(name));
-    stub.map(ObjectStub).map_err(|error| ApiError::internal("tenant object", error))
+    let stub = env
+        .durable_object("TENANT")
+        .and_then(|namespace| namespace.get_by_name(name));
+    stub.map(ObjectStub)
+        .map_err(|error| ApiError::internal("tenant object", error))
 }
 
 /// An object by its id. On the platform a forged id is refused here.
@@ -46,14 +51,18 @@ pub fn by_id(env: &Env, binding: &str, id: &str) -> Result<ObjectStub, ApiError>
     if !is_id {
         return Err(ApiError::not_found());
     }
-    let namespace = env.durable_object(binding).map_err(|error| ApiError::internal(binding, error))?;
+    let namespace = env
+        .durable_object(binding)
+        .map_err(|error| ApiError::internal(binding, error))?;
     let stub = namespace.id_from_string(id).and_then(|id| id.get_stub());
     stub.map(ObjectStub).map_err(|_| ApiError::not_found())
 }
 
 /// A new object's id.
 pub fn new_id(env: &Env, binding: &str) -> Result<String, ApiError> {
-    let id = env.durable_object(binding).and_then(|namespace| Ok(namespace.unique_id()?.to_string()));
+    let id = env
+        .durable_object(binding)
+        .and_then(|namespace| Ok(namespace.unique_id()?.to_string()));
     id.map_err(|error| ApiError::internal(binding, error))
 }
 

@@ -55,7 +55,13 @@ pub struct TenantObject {
 impl DurableObject for TenantObject {
     fn new(state: State, env: Env) -> Self {
         let sql = EdgeSql(state.storage().sql());
-        Self { state, env, sql, alarm: Alarm::default(), busy: RefCell::default() }
+        Self {
+            state,
+            env,
+            sql,
+            alarm: Alarm::default(),
+            busy: RefCell::default(),
+        }
     }
 
     async fn fetch(&self, request: Request) -> worker::Result<Response> {
@@ -81,8 +87,14 @@ impl TenantObject {
             TenantCommand::RegisterClient { metadata } => self.register_client(metadata),
             TenantCommand::Clients => Ok(TenantReply::Clients(registry::clients(&self.sql)?)),
             TenantCommand::Client { client_id } => self.client(&client_id).map(TenantReply::Client),
-            TenantCommand::IssueToken { client_id, client_secret, scope, issuer } => {
-                self.issue_token(&settings, &client_id, &client_secret, scope, issuer).await
+            TenantCommand::IssueToken {
+                client_id,
+                client_secret,
+                scope,
+                issuer,
+            } => {
+                self.issue_token(&settings, &client_id, &client_secret, scope, issuer)
+                    .await
             }
             TenantCommand::Jwks => {
                 self.signing_key(&settings).await?;
@@ -91,7 +103,12 @@ impl TenantObject {
             TenantCommand::SigningKey => {
                 let key = self.signing_key(&settings).await?;
                 let sealed_by = self.state.id().to_string();
-                Ok(TenantReply::SigningKey(SealedKey { kid: key.kid, alg: key.alg, sealed: key.sealed, sealed_by }))
+                Ok(TenantReply::SigningKey(SealedKey {
+                    kid: key.kid,
+                    alg: key.alg,
+                    sealed: key.sealed,
+                    sealed_by,
+                }))
             }
             TenantCommand::CreateStream(new) => self.create_stream(&settings, *new).await,
             TenantCommand::Streams { client_id } => {
@@ -103,7 +120,9 @@ impl TenantObject {
             }
             TenantCommand::DeleteStream { client_id, stream_id } => {
                 let child = registry::child(&self.sql, Kind::Stream, &stream_id)?;
-                let child = child.filter(|child| child.owner == client_id).ok_or(Refusal::NotFound)?;
+                let child = child
+                    .filter(|child| child.owner == client_id)
+                    .ok_or(Refusal::NotFound)?;
                 self.delete_child(&child).await
             }
             TenantCommand::Route { event_types, client_id } => {
@@ -113,9 +132,11 @@ impl TenantObject {
                 Ok(TenantReply::Route(registry::route(&self.sql, &event_types)?))
             }
             TenantCommand::CreateSource(new) => self.create_source(*new).await,
-            TenantCommand::Sources => {
-                Ok(TenantReply::Children(registry::children(&self.sql, Kind::Source, None)?))
-            }
+            TenantCommand::Sources => Ok(TenantReply::Children(registry::children(
+                &self.sql,
+                Kind::Source,
+                None,
+            )?)),
             TenantCommand::DeleteSource { source_id } => {
                 let child = registry::child(&self.sql, Kind::Source, &source_id)?.ok_or(Refusal::NotFound)?;
                 self.delete_child(&child).await
@@ -145,7 +166,11 @@ impl TenantObject {
         let random = |_| Refusal::Internal;
         let client_id = random::text::<12>().map_err(random)?;
         let client_secret = random::text::<32>().map_err(random)?;
-        let client = Client { client_id, metadata, created_at: now_ms() };
+        let client = Client {
+            client_id,
+            metadata,
+            created_at: now_ms(),
+        };
         registry::add_client(&self.sql, &client, crypto::sha256_hex(&client_secret).as_bytes())?;
         Ok(TenantReply::Registered { client, client_secret })
     }
@@ -181,7 +206,11 @@ impl TenantObject {
             exp: now + settings.token_ttl_s,
             jti: random::text::<16>().map_err(|_| Refusal::Internal)?,
         };
-        let header = SigningHeader { alg: key.alg, typ: oauth::TYP, kid: &key.kid };
+        let header = SigningHeader {
+            alg: key.alg,
+            typ: oauth::TYP,
+            kid: &key.kid,
+        };
         let input = jws::signing_input(&header, &claims.to_claims());
         let place = self.place(KEY_PLACE);
         let private = crypto::signing_key(&key.kid, key.alg, async || {
@@ -189,7 +218,9 @@ impl TenantObject {
         });
         let failed = |error| fault("sign an access token", error);
         let private = private.await.map_err(failed)?;
-        let signature = crypto::sign(&private, key.alg, input.as_bytes()).await.map_err(failed)?;
+        let signature = crypto::sign(&private, key.alg, input.as_bytes())
+            .await
+            .map_err(failed)?;
         Ok(TenantReply::Token {
             access_token: jws::assemble(&input, &signature),
             expires_in: settings.token_ttl_s,
@@ -210,9 +241,20 @@ impl TenantObject {
         let public = jwk::public_jwk(&private, ALG, &kid).map_err(key_failed)?;
         let plain = Secret::new(private.to_string());
         let key = settings.key_encryption_key.expose();
-        let sealed = crypto::seal(key, &self.place(KEY_PLACE), plain.expose().as_bytes()).await.map_err(failed)?;
+        let sealed = crypto::seal(key, &self.place(KEY_PLACE), plain.expose().as_bytes())
+            .await
+            .map_err(failed)?;
         // Another request may have made one meanwhile; the one that is stored counts.
-        let key = keyring::add_first(&self.sql, SigningKey { kid, alg: ALG, public, sealed, created_at: now_ms() })?;
+        let key = keyring::add_first(
+            &self.sql,
+            SigningKey {
+                kid,
+                alg: ALG,
+                public,
+                sealed,
+                created_at: now_ms(),
+            },
+        )?;
         let published: Vec<Value> = keyring::published(&self.sql)?;
         let _ = kv::put(&self.env, JWKS_COPY, &published).await;
         Ok(key)
@@ -239,7 +281,10 @@ impl TenantObject {
             configuration: Configuration {
                 stream_id: stream_id.clone(),
                 iss: new.issuer,
-                aud: client.metadata.audience.ok_or_else(|| fault("client", "it has no audience"))?,
+                aud: client
+                    .metadata
+                    .audience
+                    .ok_or_else(|| fault("client", "it has no audience"))?,
                 delivery,
                 events_supported: supported.iter().map(|uri| (*uri).to_owned()).collect(),
                 events_delivered: events_delivered(new.events_requested.as_deref(), &supported),
@@ -261,9 +306,15 @@ impl TenantObject {
             created_at: stream.created_at,
         };
         let routes = stream.configuration.events_delivered.clone();
-        let command = StreamCommand::Create { stream: Box::new(stream.clone()), authorization_header: new.authorization_header };
+        let command = StreamCommand::Create {
+            stream: Box::new(stream.clone()),
+            authorization_header: new.authorization_header,
+        };
         let object = stub::by_id(&self.env, "STREAM", &stream_id).map_err(|error| call_failed(&error))?;
-        self.create_child(&child, &routes, async || object.tell(&command).await.map(|answer| answer.map(|_| ()))).await?;
+        self.create_child(&child, &routes, async || {
+            object.tell(&command).await.map(|answer| answer.map(|_| ()))
+        })
+        .await?;
         Ok(TenantReply::Stream(Box::new(stream)))
     }
 
@@ -288,9 +339,14 @@ impl TenantObject {
             label: source.issuer.clone(),
             created_at: source.created_at,
         };
-        let command = SourceCommand::Create { source: Box::new(source.clone()) };
+        let command = SourceCommand::Create {
+            source: Box::new(source.clone()),
+        };
         let object = stub::by_id(&self.env, "SOURCE", &source_id).map_err(|error| call_failed(&error))?;
-        self.create_child(&child, &[], async || object.tell(&command).await.map(|answer| answer.map(|_| ()))).await?;
+        self.create_child(&child, &[], async || {
+            object.tell(&command).await.map(|answer| answer.map(|_| ()))
+        })
+        .await?;
         Ok(TenantReply::Source(Box::new(source)))
     }
 
@@ -305,7 +361,10 @@ impl TenantObject {
         registry::begin_child(&self.sql, child, routes)?;
         self.busy.borrow_mut().insert(child.id.clone());
         self.alarm.arm(&self.state, now_ms() + REPAIR_AFTER_MS).await;
-        let created = create().await.map_err(|error| call_failed(&error)).and_then(|answer| answer);
+        let created = create()
+            .await
+            .map_err(|error| call_failed(&error))
+            .and_then(|answer| answer);
         self.busy.borrow_mut().remove(&child.id);
         created?;
         Ok(registry::set_state(&self.sql, &child.id, ChildState::Active)?)
@@ -326,11 +385,17 @@ impl TenantObject {
         let answer = match child.kind {
             Kind::Stream => {
                 let object = stub::by_id(&self.env, "STREAM", &child.id).map_err(|error| call_failed(&error))?;
-                object.tell(&StreamCommand::Delete).await.map(|answer| answer.map(|_| ()))
+                object
+                    .tell(&StreamCommand::Delete)
+                    .await
+                    .map(|answer| answer.map(|_| ()))
             }
             Kind::Source => {
                 let object = stub::by_id(&self.env, "SOURCE", &child.id).map_err(|error| call_failed(&error))?;
-                object.tell(&SourceCommand::Delete).await.map(|answer| answer.map(|_| ()))
+                object
+                    .tell(&SourceCommand::Delete)
+                    .await
+                    .map(|answer| answer.map(|_| ()))
             }
         };
         match answer.map_err(|error| call_failed(&error))? {
@@ -368,11 +433,23 @@ fn delivery(settings: &Settings, client: &ClientMetadata, new: &NewStream) -> An
         return Ok(Delivery::Poll);
     };
     let own_host = new.issuer.split_once("://").map(|(_, host)| host.to_owned());
-    let policy = UrlPolicy { allow_loopback: settings.allow_loopback, own_host };
-    let invalid = |detail: String| Refusal::Invalid { pointer: "/delivery/endpoint_url".to_owned(), detail };
-    let url = EndpointUrl::parse(endpoint_url, &policy).map_err(|error| invalid(format!("/delivery/endpoint_url {error}")))?;
+    let policy = UrlPolicy {
+        allow_loopback: settings.allow_loopback,
+        own_host,
+    };
+    let invalid = |detail: String| Refusal::Invalid {
+        pointer: "/delivery/endpoint_url".to_owned(),
+        detail,
+    };
+    let url = EndpointUrl::parse(endpoint_url, &policy)
+        .map_err(|error| invalid(format!("/delivery/endpoint_url {error}")))?;
     if !registered(&url, &client.push_endpoints) {
-        return Err(invalid("/delivery/endpoint_url is not among the push endpoints registered for this client".to_owned()));
+        return Err(invalid(
+            "/delivery/endpoint_url is not among the push endpoints registered for this client".to_owned(),
+        ));
     }
-    Ok(Delivery::Push { endpoint_url: url.as_str().to_owned(), authorization_header: None })
+    Ok(Delivery::Push {
+        endpoint_url: url.as_str().to_owned(),
+        authorization_header: None,
+    })
 }
