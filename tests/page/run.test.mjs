@@ -180,3 +180,15 @@ test('when the Worker stops, the page says so, and goes on once it is back', { s
   assert.match(await says(page, /^Finished/), /12 steps/);
   assert.equal(await runButton(page).innerText(), 'Run it again');
 });
+
+test('a run can be stopped, and run again', async (t) => {
+  const page = await open(t, here.url);
+  await met(page);
+  await page.route('**/events', () => {}, { times: 1 }); // asked, and not answered
+  await runButton(page).click();
+  await step(page, 6).filter({ hasText: 'Working' }).waitFor();
+  await page.getByRole('button', { name: 'Stop' }).click();
+  assert.equal(await says(page, /^Stopped/), 'Stopped at step 6');
+  assert.match(await step(page, 6).innerText(), /Stopped/);
+  await run(page);
+});

@@ -6,6 +6,7 @@ import { Problem, call, secret, shown, value } from "../api.js";
 import { decode, verify } from "../jose.js";
 import { forget, session } from "../session.js";
 import { line, middle } from "../text.js";
+import { instant } from "../time.js";
 import { EVENT, SETUP, STEPS, numberOf } from "./start-steps.js";
 import { pushed } from "./start-records.js";
 
@@ -266,7 +267,10 @@ export class Run {
     });
     if (delivery.outcome !== "delivered") {
       const word = delivery.status ? `${delivery.status}` : "No answer";
-      this.#set("answer", { state: "working", exchange, ms: delivery.push_ms, badge: { kind: "warn", word, status: word } });
+      this.#set("answer", {
+        label: delivery.status ? "Refuse" : "No answer", path: delivery.status ? `${delivery.status}` : "nothing came back",
+        state: "working", exchange, ms: delivery.push_ms, badge: { kind: "warn", word, status: word },
+      });
     } else if (!seen.delivery) this.#set("keys", { state: "working" });
     seen.delivery = delivery;
   }
@@ -297,7 +301,7 @@ export class Run {
       facts: [["Stored", { at: event.received_at }], ["jti", { id: event.jti }], ["Bytes", event.set === delivery.request.body ? "the same as were pushed" : "not the same as were pushed"]],
     });
     this.#set("answer", {
-      state: "done", ms: delivery.push_ms, counts: true, note: null, exchange: pushed(delivery, this.facts), path: `${delivery.status}, ${delivery.response?.body ? "with a body" : "empty body"}`,
+      label: null, state: "done", ms: delivery.push_ms, counts: true, note: null, exchange: pushed(delivery, this.facts), path: `${delivery.status}, ${delivery.response?.body ? "with a body" : "empty body"}`,
       badge: { kind: "ok", word: String(delivery.status) },
     });
     this.facts.cursor = data.cursor ?? this.facts.cursor;
@@ -392,14 +396,18 @@ const EVENT_DEFAULT = "session-revoked";
 const FOLLOWED = STEPS.findIndex(({ key }) => key === "sign");
 const SENT = new Set(STEPS.filter((step) => step.request).map(({ key }) => key));
 
+/** Why the event has not arrived although it was sent, and what becomes of it. */
 function refusal(delivery) {
-  const what = delivery.status ? `The receiver answered ${delivery.status}` : "The receiver did not answer";
-  const last = delivery.outcome === "dead";
+  const { status, detail, attempt, next_attempt_at: next } = delivery;
+  const restated = status !== null && new RegExp(`^\\D*${status}$`).test(detail ?? "");
+  const fate = next === null
+    ? delivery.outcome === "dead" ? "The event is a dead letter now: it is kept, and not sent again by itself." : "The transmitter keeps the event and waits."
+    : `Attempt ${attempt} failed; the transmitter sends the same SET again at ${instant(next)}.`;
   return Object.assign(new Problem({
-    title: delivery.detail ? `${what}: ${delivery.detail}` : what,
-    detail: last ? "The event is a dead letter now: it is kept, and not sent again by itself." : "The transmitter keeps the event and sends it again later.",
-    next: last ? "Running again publishes a new event." : "Run again from here: it goes on waiting for the same event.",
-  }), { resumeAt: last ? "publish" : "sign" });
+    title: status === null ? "The receiver did not answer" : `The receiver answered ${status}`,
+    detail: [restated || !detail ? null : `${detail}.`, fate].filter(Boolean).join(" "),
+    next: delivery.outcome === "dead" ? "Running again publishes a new event." : "Run again from here to go on waiting for it, or delete what this run made and start afresh.",
+  }), { resumeAt: delivery.outcome === "dead" ? "publish" : "sign" });
 }
 
 function pause(ms, signal) {
