@@ -37,11 +37,18 @@ export default {
   },
 };
 
+/** Made from WORKER_FIRST at the first request: two expressions, paths that it names and paths that it excepts with `!`. */
+let first = null;
+
 function workerFirst(patterns, pathname) {
-  const matches = (pattern) => new RegExp(`^${pattern.split('*').map(escape).join('.*')}$`).test(pathname);
-  const excluded = patterns.some((pattern) => pattern.startsWith('!') && matches(pattern.slice(1)));
-  return !excluded && patterns.some((pattern) => !pattern.startsWith('!') && matches(pattern));
+  first ??= {
+    named: anyOf(patterns.filter((pattern) => !pattern.startsWith('!'))),
+    excepted: anyOf(patterns.filter((pattern) => pattern.startsWith('!')).map((pattern) => pattern.slice(1))),
+  };
+  return first.named.test(pathname) && !first.excepted.test(pathname);
 }
+
+const anyOf = (patterns) => new RegExp(`^(?:${patterns.map((pattern) => pattern.split('*').map(escape).join('.*')).join('|') || '(?!)'})$`);
 
 const escape = (text) => text.replace(/[-/\\^$*+?.()|[\]{}]/g, '\\$&');
 
