@@ -8,4 +8,6 @@
 
 mod floors;
 mod harness;
+mod path;
 mod smoke;
+mod support;
