@@ -15,7 +15,7 @@ import { setup } from './setup.mjs';
 const GZIP_LIMIT = 500 * 1000;
 
 const PROFILES = {
-  release: { flags: ['--release'], hint: 'with optimisation, 1 to 2 min' },
+  release: { flags: ['--release'], hint: 'with optimisation, 1 to 2 min', optimise: true },
   quick: { flags: ['--profile', 'quick', '--no-opt'], hint: null },
 };
 
@@ -34,10 +34,20 @@ export async function build(profile) {
     env.PATH = `${inRoot('node_modules/.bin')}:${env.PATH ?? mergeEnv({}).PATH}`;
     const { output } = await run(tools.workerBuild, [...known.flags, '--out-dir', directory], { env });
     showWarnings(output);
+    if (known.optimise) await optimise(directory, tools.env.WASM_OPT_BIN);
   });
   reportSize(directory, profile);
   writeStamp(directory, stamp);
   return directory;
+}
+
+/** What rustc's output may use: named one by one, so that a newer binaryen does not add what workerd cannot read yet. */
+const FEATURES = ['bulk-memory', 'exception-handling', 'multivalue', 'mutable-globals', 'nontrapping-float-to-int', 'reference-types', 'sign-ext'];
+
+/** Optimises for size and drops the names of functions. worker-build's own step would keep them. */
+async function optimise(directory, wasmOpt) {
+  const wasm = inRoot(directory, 'index_bg.wasm');
+  await run(wasmOpt, [wasm, '-o', wasm, '-Oz', '--strip-debug', ...FEATURES.map((feature) => `--enable-${feature}`)]);
 }
 
 function reportSize(directory, profile) {

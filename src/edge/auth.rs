@@ -21,6 +21,9 @@ pub const JWKS_COPY: &str = "jwks:default";
 /// Our keys are looked at anew after this, so that a rotation reaches every isolate.
 const KEYS_MAX_AGE_MS: u64 = 60_000;
 
+/// But not more often than this, whatever `kid` a caller invents.
+const KEYS_MIN_AGE_MS: u64 = 2_000;
+
 thread_local! {
     static KEYS: RefCell<Option<(u64, Jwks)>> = const { RefCell::new(None) };
 }
@@ -120,11 +123,9 @@ async fn access_token(edge: &Edge, token: &str) -> Result<AccessToken, ApiError>
 /// Our published keys: from this isolate, from the edge's copy, or (when `fresh` is wanted) from the tenant.
 async fn own_keys(edge: &Edge, fresh: bool) -> Result<Jwks, ApiError> {
     let now = now_ms();
-    if !fresh {
-        let known = KEYS.with_borrow(|keys| keys.clone().filter(|(at, _)| now.saturating_sub(*at) < KEYS_MAX_AGE_MS));
-        if let Some((_, keys)) = known {
-            return Ok(keys);
-        }
+    let max_age = if fresh { KEYS_MIN_AGE_MS } else { KEYS_MAX_AGE_MS };
+    if let Some((_, keys)) = KEYS.with_borrow(|keys| keys.clone().filter(|(at, _)| now.saturating_sub(*at) < max_age)) {
+        return Ok(keys);
     }
     let copy = if fresh {
         None

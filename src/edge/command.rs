@@ -49,7 +49,7 @@ pub type Answer<R> = Result<R, Refusal>;
 
 /// Commands to the object of a tenant.
 #[derive(Serialize, Deserialize)]
-#[serde(tag = "do", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum TenantCommand {
     /// Fixes the origin unless that was done before.
     PinOrigin {
@@ -153,7 +153,7 @@ pub struct SealedKey {
 
 /// Commands to the object of a stream.
 #[derive(Serialize, Deserialize)]
-#[serde(tag = "do", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum StreamCommand {
     Create {
         stream: Box<Stream>,
@@ -226,7 +226,7 @@ pub struct Health {
 
 /// Commands to the object of a source.
 #[derive(Serialize, Deserialize)]
-#[serde(tag = "do", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum SourceCommand {
     Create {
         source: Box<Source>,

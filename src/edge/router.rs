@@ -2,7 +2,6 @@
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::DefaultBodyLimit;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::{HeaderName, HeaderValue, Request, StatusCode, Uri, header};
@@ -10,6 +9,7 @@ use http_body_util::BodyExt;
 use serde_json::json;
 use worker::{Env, HttpRequest, ResponseBuilder};
 
+use super::api::call::endpoint;
 use super::api::{clients, console, events, poll, receive, sources, streams, token, watch, well_known};
 use super::context::{self, Edge};
 use super::error::{ApiError, ProblemBody};
@@ -25,38 +25,56 @@ thread_local! {
 
 fn router() -> Router {
     Router::new()
-        .route("/console.json", get(console::show))
-        .route("/.well-known/ssf-configuration", get(well_known::ssf_configuration))
+        .route("/console.json", get(endpoint!(console::show)))
+        .route(
+            "/.well-known/ssf-configuration",
+            get(endpoint!(well_known::ssf_configuration)),
+        )
         .route(
             "/.well-known/oauth-authorization-server",
-            get(well_known::authorization_server),
+            get(endpoint!(well_known::authorization_server)),
         )
         .route(
             "/.well-known/oauth-protected-resource",
-            get(well_known::protected_resource),
+            get(endpoint!(well_known::protected_resource)),
         )
-        .route("/jwks.json", get(well_known::jwks))
-        .route("/oauth/token", post(token::issue))
+        .route("/jwks.json", get(endpoint!(well_known::jwks)))
+        .route("/oauth/token", post(endpoint!(token::issue)))
         .route(
             "/ssf/streams",
-            get(streams::read).post(streams::create).delete(streams::delete),
+            get(endpoint!(streams::read))
+                .post(endpoint!(streams::create))
+                .delete(endpoint!(streams::delete)),
         )
-        .route("/ssf/poll/{stream_id}", post(poll::poll))
-        .route("/events", post(events::publish))
-        .route("/receive/{source_id}", post(receive::push))
-        .route("/admin/clients", get(clients::list).post(clients::register))
-        .route("/admin/clients/{client_id}", get(clients::show))
-        .route("/admin/streams", get(watch::list))
-        .route("/admin/streams/{stream_id}", get(watch::health))
-        .route("/admin/streams/{stream_id}/deliveries", get(watch::deliveries))
-        .route("/admin/streams/{stream_id}/dead-letters", get(watch::dead_letters))
-        .route("/admin/sources", get(sources::list).post(sources::create))
-        .route("/admin/sources/{source_id}", get(sources::show).delete(sources::delete))
-        .route("/admin/sources/{source_id}/events", get(sources::events))
+        .route("/ssf/poll/{stream_id}", post(endpoint!(poll::poll)))
+        .route("/events", post(endpoint!(events::publish)))
+        .route("/receive/{source_id}", post(endpoint!(receive::push)))
+        .route(
+            "/admin/clients",
+            get(endpoint!(clients::list)).post(endpoint!(clients::register)),
+        )
+        .route("/admin/clients/{client_id}", get(endpoint!(clients::show)))
+        .route("/admin/streams", get(endpoint!(watch::list)))
+        .route("/admin/streams/{stream_id}", get(endpoint!(watch::health)))
+        .route(
+            "/admin/streams/{stream_id}/deliveries",
+            get(endpoint!(watch::deliveries)),
+        )
+        .route(
+            "/admin/streams/{stream_id}/dead-letters",
+            get(endpoint!(watch::dead_letters)),
+        )
+        .route(
+            "/admin/sources",
+            get(endpoint!(sources::list)).post(endpoint!(sources::create)),
+        )
+        .route(
+            "/admin/sources/{source_id}",
+            get(endpoint!(sources::show)).delete(endpoint!(sources::delete)),
+        )
+        .route("/admin/sources/{source_id}/events", get(endpoint!(sources::events)))
         .fallback(|| async { ApiError::not_found() })
         .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
-        // Bodies have limits of their own (see `body`).
-        .layer(DefaultBodyLimit::disable())
 }
 
 /// Answers a request, whatever happens.

@@ -89,3 +89,4 @@ mod tests {
         assert_eq!(secret.into_inner(), "key");
     }
 }
+// measured

@@ -1,21 +1,20 @@
 //! `/admin/clients`: who may call, registered by the operator.
 
-use axum::Extension;
-use axum::extract::{Path, Request};
 use axum::response::Response;
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::edge::command::{Refusal, TenantCommand, TenantReply};
-use crate::edge::context::Edge;
 use crate::edge::error::{ApiError, json_response};
 use crate::edge::{auth, body};
 use crate::protocol::client::ClientMetadata;
 use crate::protocol::endpoint_url::UrlPolicy;
 use crate::transmitter::registry::Client;
 
-#[worker::send]
-pub async fn register(Extension(edge): Extension<Edge>, request: Request) -> Result<Response, ApiError> {
+use super::call::Call;
+
+pub async fn register(call: Call) -> Result<Response, ApiError> {
+    let Call { edge, request, .. } = call;
     let (parts, payload) = request.into_parts();
     auth::operator(&edge, &parts.headers).await?;
     let given = body::read_json(&parts.headers, payload, body::LIMIT).await?;
@@ -37,8 +36,8 @@ pub async fn register(Extension(edge): Extension<Edge>, request: Request) -> Res
     Ok(json_response(StatusCode::CREATED, &shown))
 }
 
-#[worker::send]
-pub async fn list(Extension(edge): Extension<Edge>, request: Request) -> Result<Response, ApiError> {
+pub async fn list(call: Call) -> Result<Response, ApiError> {
+    let Call { edge, request, .. } = call;
     auth::operator(&edge, request.headers()).await?;
     let TenantReply::Clients(clients) = edge.tenant()?.ask(&TenantCommand::Clients).await? else {
         return Err(ApiError::internal("tenant", "an unexpected reply"));
@@ -47,12 +46,12 @@ pub async fn list(Extension(edge): Extension<Edge>, request: Request) -> Result<
     Ok(json_response(StatusCode::OK, &json!({"clients": clients})))
 }
 
-#[worker::send]
-pub async fn show(
-    Extension(edge): Extension<Edge>,
-    Path(client_id): Path<String>,
-    request: Request,
-) -> Result<Response, ApiError> {
+pub async fn show(call: Call) -> Result<Response, ApiError> {
+    let Call {
+        edge,
+        id: client_id,
+        request,
+    } = call;
     auth::operator(&edge, request.headers()).await?;
     match edge.tenant()?.tell(&TenantCommand::Client { client_id }).await? {
         Ok(TenantReply::Client(client)) => Ok(json_response(StatusCode::OK, &show_client(&client))),

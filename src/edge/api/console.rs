@@ -1,6 +1,5 @@
 //! `/console.json`: what the page needs at start. Public; it answers at every address, to tell the right one.
 
-use axum::Extension;
 use axum::response::Response;
 use http::StatusCode;
 use serde_json::json;
@@ -8,7 +7,9 @@ use serde_json::json;
 use crate::edge::context::Edge;
 use crate::edge::error::{ApiError, json_response};
 
-pub async fn show(Extension(edge): Extension<Edge>) -> Result<Response, ApiError> {
+use super::call::Call;
+
+pub async fn show(Call { edge, .. }: Call) -> Result<Response, ApiError> {
     let settings = edge.settings();
     let mut console = json!({
         "name": "Heliograph",

@@ -1,21 +1,20 @@
 //! `/events`: publishing. Every matching stream has stored the events before the answer is 202.
 
-use axum::Extension;
-use axum::extract::Request;
 use axum::response::Response;
 use futures_util::future::join_all;
 use http::StatusCode;
 use serde_json::json;
 
 use crate::edge::command::{Answer, Refusal, StreamCommand, StreamReply, TenantCommand, TenantReply};
-use crate::edge::context::Edge;
 use crate::edge::error::{ApiError, json_response};
 use crate::edge::{auth, body, random};
 use crate::protocol::event::publish::PublishRequest;
 use crate::transmitter::stream::Published;
 
-#[worker::send]
-pub async fn publish(Extension(edge): Extension<Edge>, request: Request) -> Result<Response, ApiError> {
+use super::call::Call;
+
+pub async fn publish(call: Call) -> Result<Response, ApiError> {
+    let Call { edge, request, .. } = call;
     let (parts, payload) = request.into_parts();
     let publisher = auth::publisher(&edge, &parts.headers).await?;
     edge.origin()?;

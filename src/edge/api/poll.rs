@@ -1,23 +1,22 @@
 //! `/ssf/poll/{stream_id}`: poll delivery (RFC 8936).
 
-use axum::Extension;
-use axum::extract::{Path, Request};
 use axum::response::Response;
 use http::StatusCode;
 
 use crate::edge::command::{PollCommand, StreamCommand, StreamReply};
-use crate::edge::context::Edge;
 use crate::edge::error::{ApiError, json_response};
 use crate::edge::{auth, body};
 use crate::protocol::oauth::Scope;
 use crate::protocol::poll::{PollError, PollRequest, response};
 
-#[worker::send]
-pub async fn poll(
-    Extension(edge): Extension<Edge>,
-    Path(stream_id): Path<String>,
-    request: Request,
-) -> Result<Response, ApiError> {
+use super::call::Call;
+
+pub async fn poll(call: Call) -> Result<Response, ApiError> {
+    let Call {
+        edge,
+        id: stream_id,
+        request,
+    } = call;
     let (parts, payload) = request.into_parts();
     // Acknowledging takes events away, so reading rights are not enough.
     let caller = auth::client(&edge, &parts.headers, Scope::SsfManage).await?;

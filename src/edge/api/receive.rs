@@ -4,8 +4,6 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use axum::Extension;
-use axum::extract::{Path, Request};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
 use subtle::ConstantTimeEq;
@@ -25,6 +23,8 @@ use crate::receiver::inbox::{Accepted, IntakeRecord, KeysFrom};
 use crate::receiver::intake;
 use crate::receiver::keys::{FetchedKeys, are_fresh};
 use crate::receiver::source::Source;
+
+use super::call::Call;
 
 /// What an isolate knows of a source is looked up anew after this. The object checks in any case.
 const VIEW_MAX_AGE_MS: u64 = 10_000;
@@ -46,12 +46,12 @@ pub fn keys_copy(source_id: &str) -> String {
     format!("issuer:{source_id}")
 }
 
-#[worker::send]
-pub async fn push(
-    Extension(edge): Extension<Edge>,
-    Path(source_id): Path<String>,
-    request: Request,
-) -> Result<Response, ApiError> {
+pub async fn push(call: Call) -> Result<Response, ApiError> {
+    let Call {
+        edge,
+        id: source_id,
+        request,
+    } = call;
     let (parts, payload) = request.into_parts();
     edge.source(&source_id)?;
     let body = body::read(payload, body::LIMIT).await?;

@@ -1,7 +1,5 @@
 //! `/admin/sources`: what we receive, from whom, and the inbox.
 
-use axum::Extension;
-use axum::extract::{Path, Request};
 use axum::response::{IntoResponse, Response};
 use futures_util::future::join_all;
 use http::StatusCode;
@@ -17,13 +15,14 @@ use crate::protocol::set::Claims;
 use crate::receiver::inbox::Stored;
 use crate::receiver::source::{Source, SourceRequest};
 
+use super::call::Call;
 use super::query::page;
 
 /// Most events in one answer.
 const MAX_PAGE: u32 = 1000;
 
-#[worker::send]
-pub async fn create(Extension(edge): Extension<Edge>, request: Request) -> Result<Response, ApiError> {
+pub async fn create(call: Call) -> Result<Response, ApiError> {
+    let Call { edge, request, .. } = call;
     let (parts, payload) = request.into_parts();
     auth::operator(&edge, &parts.headers).await?;
     let given = body::read_json(&parts.headers, payload, body::LIMIT).await?;
@@ -51,8 +50,8 @@ pub async fn create(Extension(edge): Extension<Edge>, request: Request) -> Resul
     Ok(json_response(StatusCode::CREATED, &shown))
 }
 
-#[worker::send]
-pub async fn list(Extension(edge): Extension<Edge>, request: Request) -> Result<Response, ApiError> {
+pub async fn list(call: Call) -> Result<Response, ApiError> {
+    let Call { edge, request, .. } = call;
     auth::operator(&edge, request.headers()).await?;
     let TenantReply::Children(children) = edge.tenant()?.ask(&TenantCommand::Sources).await? else {
         return Err(ApiError::internal("tenant", "an unexpected reply"));
@@ -68,12 +67,12 @@ pub async fn list(Extension(edge): Extension<Edge>, request: Request) -> Result<
     Ok(json_response(StatusCode::OK, &json!({"sources": sources})))
 }
 
-#[worker::send]
-pub async fn show(
-    Extension(edge): Extension<Edge>,
-    Path(source_id): Path<String>,
-    request: Request,
-) -> Result<Response, ApiError> {
+pub async fn show(call: Call) -> Result<Response, ApiError> {
+    let Call {
+        edge,
+        id: source_id,
+        request,
+    } = call;
     auth::operator(&edge, request.headers()).await?;
     let source = view(&edge, &source_id).await?.ok_or_else(ApiError::not_found)?;
     Ok(json_response(
@@ -82,24 +81,24 @@ pub async fn show(
     ))
 }
 
-#[worker::send]
-pub async fn delete(
-    Extension(edge): Extension<Edge>,
-    Path(source_id): Path<String>,
-    request: Request,
-) -> Result<Response, ApiError> {
+pub async fn delete(call: Call) -> Result<Response, ApiError> {
+    let Call {
+        edge,
+        id: source_id,
+        request,
+    } = call;
     auth::operator(&edge, request.headers()).await?;
     edge.source(&source_id)?;
     edge.tenant()?.ask(&TenantCommand::DeleteSource { source_id }).await?;
     Ok((StatusCode::NO_CONTENT, no_store()).into_response())
 }
 
-#[worker::send]
-pub async fn events(
-    Extension(edge): Extension<Edge>,
-    Path(source_id): Path<String>,
-    request: Request,
-) -> Result<Response, ApiError> {
+pub async fn events(call: Call) -> Result<Response, ApiError> {
+    let Call {
+        edge,
+        id: source_id,
+        request,
+    } = call;
     auth::operator(&edge, request.headers()).await?;
     let (after, limit) = page(&request, MAX_PAGE)?;
     let SourceReply::Events(stored) = edge

@@ -1,24 +1,22 @@
 //! `/ssf/streams`: the stream configuration endpoint (SSF 8.1.1).
 
-use axum::Extension;
-use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use futures_util::future::join_all;
 use http::StatusCode;
 use serde_json::Value;
 
 use crate::edge::command::{NewStream, Refusal, StreamCommand, StreamReply, TenantCommand, TenantReply};
-use crate::edge::context::Edge;
 use crate::edge::error::{ApiError, json_response, no_store};
 use crate::edge::{auth, body};
 use crate::protocol::oauth::Scope;
 use crate::protocol::stream::{CreateRequest, Delivery};
 use crate::transmitter::stream::Stream;
 
+use super::call::Call;
 use super::query::parameter;
 
-#[worker::send]
-pub async fn create(Extension(edge): Extension<Edge>, request: Request) -> Result<Response, ApiError> {
+pub async fn create(call: Call) -> Result<Response, ApiError> {
+    let Call { edge, request, .. } = call;
     let (parts, payload) = request.into_parts();
     let caller = auth::client(&edge, &parts.headers, Scope::SsfManage).await?;
     let given = body::read_json(&parts.headers, payload, body::LIMIT).await?;
@@ -48,8 +46,8 @@ pub async fn create(Extension(edge): Extension<Edge>, request: Request) -> Resul
 }
 
 /// With `stream_id` one configuration, without it all of the caller's (SSF-8.1.1.2-3, SSF-8.1.1.2-4).
-#[worker::send]
-pub async fn read(Extension(edge): Extension<Edge>, request: Request) -> Result<Response, ApiError> {
+pub async fn read(call: Call) -> Result<Response, ApiError> {
+    let Call { edge, request, .. } = call;
     let caller = auth::client(&edge, request.headers(), Scope::SsfRead).await?;
     let command = StreamCommand::Read {
         client_id: Some(caller.client_id.clone()),
@@ -85,8 +83,8 @@ pub async fn read(Extension(edge): Extension<Edge>, request: Request) -> Result<
 }
 
 /// SSF-8.1.1.5-2, SSF-8.1.1.5-3: one stream, named in the query; never all of them.
-#[worker::send]
-pub async fn delete(Extension(edge): Extension<Edge>, request: Request) -> Result<Response, ApiError> {
+pub async fn delete(call: Call) -> Result<Response, ApiError> {
+    let Call { edge, request, .. } = call;
     let caller = auth::client(&edge, request.headers(), Scope::SsfManage).await?;
     let stream_id = parameter(&request, "stream_id")
         .ok_or_else(|| ApiError::bad_request("Name the stream to delete in the query: ?stream_id=…"))?;

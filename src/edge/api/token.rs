@@ -1,22 +1,21 @@
 //! `/oauth/token`: client credentials for an access token (RFC 6749, section 4.4).
 
-use axum::Extension;
-use axum::extract::Request;
 use axum::response::Response;
 use http::StatusCode;
 use serde_json::json;
 
 use crate::edge::command::{TenantCommand, TenantReply};
-use crate::edge::context::Edge;
 use crate::edge::error::{ApiError, json_response};
 use crate::edge::{auth, body};
 use crate::protocol::json::content_type_is;
 use crate::protocol::oauth::{OAuthCode, OAuthError, parse_token_request};
 
+use super::call::Call;
+
 const FORM: &str = "application/x-www-form-urlencoded";
 
-#[worker::send]
-pub async fn issue(Extension(edge): Extension<Edge>, request: Request) -> Result<Response, ApiError> {
+pub async fn issue(call: Call) -> Result<Response, ApiError> {
+    let Call { edge, request, .. } = call;
     let (parts, payload) = request.into_parts();
     let form = body::read(payload, body::LIMIT).await?;
     let content_type = parts

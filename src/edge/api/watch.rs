@@ -1,24 +1,22 @@
 //! `/admin/streams`: how the streams are doing.
 
-use axum::Extension;
-use axum::extract::{Path, Request};
 use axum::response::Response;
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::edge::auth;
 use crate::edge::command::{StreamCommand, StreamReply, TenantCommand, TenantReply};
-use crate::edge::context::Edge;
 use crate::edge::error::{ApiError, json_response};
 
+use super::call::Call;
 use super::query::page;
 use super::streams::show;
 
 /// Most dead letters in one answer.
 const MAX_PAGE: u32 = 200;
 
-#[worker::send]
-pub async fn list(Extension(edge): Extension<Edge>, request: Request) -> Result<Response, ApiError> {
+pub async fn list(call: Call) -> Result<Response, ApiError> {
+    let Call { edge, request, .. } = call;
     auth::operator(&edge, request.headers()).await?;
     let TenantReply::Children(streams) = edge.tenant()?.ask(&TenantCommand::Streams { client_id: None }).await? else {
         return Err(ApiError::internal("tenant", "an unexpected reply"));
@@ -32,12 +30,12 @@ pub async fn list(Extension(edge): Extension<Edge>, request: Request) -> Result<
     Ok(json_response(StatusCode::OK, &json!({"streams": streams})))
 }
 
-#[worker::send]
-pub async fn health(
-    Extension(edge): Extension<Edge>,
-    Path(stream_id): Path<String>,
-    request: Request,
-) -> Result<Response, ApiError> {
+pub async fn health(call: Call) -> Result<Response, ApiError> {
+    let Call {
+        edge,
+        id: stream_id,
+        request,
+    } = call;
     auth::operator(&edge, request.headers()).await?;
     let StreamReply::Health(health) = edge.stream(&stream_id)?.ask(&StreamCommand::Health).await? else {
         return Err(ApiError::internal("stream", "an unexpected reply"));
@@ -59,12 +57,12 @@ pub async fn health(
     Ok(json_response(StatusCode::OK, &shown))
 }
 
-#[worker::send]
-pub async fn deliveries(
-    Extension(edge): Extension<Edge>,
-    Path(stream_id): Path<String>,
-    request: Request,
-) -> Result<Response, ApiError> {
+pub async fn deliveries(call: Call) -> Result<Response, ApiError> {
+    let Call {
+        edge,
+        id: stream_id,
+        request,
+    } = call;
     auth::operator(&edge, request.headers()).await?;
     let StreamReply::Deliveries(deliveries) = edge.stream(&stream_id)?.ask(&StreamCommand::Deliveries).await? else {
         return Err(ApiError::internal("stream", "an unexpected reply"));
@@ -72,12 +70,12 @@ pub async fn deliveries(
     Ok(json_response(StatusCode::OK, &json!({"deliveries": deliveries})))
 }
 
-#[worker::send]
-pub async fn dead_letters(
-    Extension(edge): Extension<Edge>,
-    Path(stream_id): Path<String>,
-    request: Request,
-) -> Result<Response, ApiError> {
+pub async fn dead_letters(call: Call) -> Result<Response, ApiError> {
+    let Call {
+        edge,
+        id: stream_id,
+        request,
+    } = call;
     auth::operator(&edge, request.headers()).await?;
     let (after, limit) = page(&request, MAX_PAGE)?;
     let reply = edge

@@ -1,6 +1,5 @@
 //! What others may know of us without asking for anything: metadata and keys.
 
-use axum::Extension;
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
 use serde_json::{Value, json};
@@ -13,7 +12,9 @@ use crate::protocol::metadata::{self, AuthorizationScheme, DefaultSubjects, OAUT
 use crate::protocol::oauth::Scope;
 use crate::protocol::stream::{POLL, PUSH};
 
-pub async fn ssf_configuration(Extension(edge): Extension<Edge>) -> Result<Response, ApiError> {
+use super::call::Call;
+
+pub async fn ssf_configuration(Call { edge, .. }: Call) -> Result<Response, ApiError> {
     let issuer = edge.origin()?;
     let metadata = TransmitterMetadata {
         spec_version: Some(SPEC_VERSION.to_owned()),
@@ -34,7 +35,7 @@ pub async fn ssf_configuration(Extension(edge): Extension<Edge>) -> Result<Respo
     Ok(public(&edge, &metadata.to_json()))
 }
 
-pub async fn authorization_server(Extension(edge): Extension<Edge>) -> Result<Response, ApiError> {
+pub async fn authorization_server(Call { edge, .. }: Call) -> Result<Response, ApiError> {
     let issuer = edge.origin()?;
     let document = metadata::authorization_server(
         issuer,
@@ -45,14 +46,13 @@ pub async fn authorization_server(Extension(edge): Extension<Edge>) -> Result<Re
     Ok(public(&edge, &document))
 }
 
-pub async fn protected_resource(Extension(edge): Extension<Edge>) -> Result<Response, ApiError> {
+pub async fn protected_resource(Call { edge, .. }: Call) -> Result<Response, ApiError> {
     let issuer = edge.origin()?;
     let document = metadata::protected_resource(issuer, issuer, &Scope::ALL.map(Scope::name));
     Ok(public(&edge, &document))
 }
 
-#[worker::send]
-pub async fn jwks(Extension(edge): Extension<Edge>) -> Result<Response, ApiError> {
+pub async fn jwks(Call { edge, .. }: Call) -> Result<Response, ApiError> {
     edge.origin()?;
     let published: Vec<Value> = match kv::get(edge.env(), auth::JWKS_COPY).await {
         Some(published) => published,

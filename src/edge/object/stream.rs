@@ -50,6 +50,14 @@ pub(super) struct Live {
 }
 
 impl Live {
+    /// When there is something to push. A polled stream waits for its receiver, not for us.
+    fn delivery_due(&self, now: u64) -> Option<u64> {
+        match self.stream.configuration.delivery {
+            Delivery::Push { .. } => self.courier.due_at(&self.outbox, now),
+            Delivery::Poll => None,
+        }
+    }
+
     /// Writes delivery's progress down, if there is any.
     pub fn flush(&mut self, sql: &dyn Sql) -> Answer<()> {
         let kept = self.courier.kept();
@@ -241,7 +249,7 @@ impl StreamObject {
                 stream: live.stream.clone(),
                 queued: live.outbox.queued(&self.sql)?,
                 hold: hold.map(|hold| json!({"reason": hold.reason, "until": hold.until})),
-                next_wake_at: live.courier.due_at(&live.outbox, now_ms()),
+                next_wake_at: live.delivery_due(now_ms()),
                 last_success_at: live.last_success_at,
                 last_error: live.last_error.clone(),
                 dead_letters: dead_letters::count(&self.sql)?,
@@ -291,8 +299,7 @@ impl StreamObject {
     /// Sets the alarm to the earliest thing that waits: delivery of a push stream, or pruning.
     async fn rearm(&self) {
         let due = self.with(|live| {
-            let pushes = live.stream.configuration.delivery.method() != Delivery::Poll.method();
-            let deliver = pushes.then(|| live.courier.due_at(&live.outbox, now_ms())).flatten();
+            let deliver = live.delivery_due(now_ms());
             Ok(deliver.into_iter().chain(live.prune_at).min())
         });
         if let Ok(Some(due)) = due {
@@ -305,10 +312,9 @@ impl StreamObject {
     async fn watch(&self) {
         let now = now_ms();
         let overdue = self.with(|live| {
-            let pushes = live.stream.configuration.delivery.method() != Delivery::Poll.method();
             let first = live.outbox.window().next().map(|item| item.at);
-            let due = live.courier.due_at(&live.outbox, now);
-            let waits_since = first.filter(|_| pushes && due.is_some_and(|due| due <= now));
+            let due = live.delivery_due(now);
+            let waits_since = first.filter(|_| due.is_some_and(|due| due <= now));
             let overdue = waits_since.is_some_and(|at| at + OVERDUE_MS < now) && live.flushed_at + OVERDUE_MS < now;
             Ok(overdue && run_until(&self.sql)? < now)
         });

@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use serde_json::Value;
 use subtle::ConstantTimeEq;
 use worker::{DurableObject, Env, Request, Response, State, durable_object};
 
@@ -83,7 +82,7 @@ impl TenantObject {
         let settings = context::settings(&self.env).map_err(|error| fault("settings", error))?;
         match command {
             TenantCommand::PinOrigin { origin } => self.pin_origin(origin).await,
-            TenantCommand::Origin => Ok(TenantReply::Origin(meta::get(&self.sql, "origin")?)),
+            TenantCommand::Origin => self.origin().await,
             TenantCommand::RegisterClient { metadata } => self.register_client(metadata),
             TenantCommand::Clients => Ok(TenantReply::Clients(registry::clients(&self.sql)?)),
             TenantCommand::Client { client_id } => self.client(&client_id).map(TenantReply::Client),
@@ -98,7 +97,10 @@ impl TenantObject {
             }
             TenantCommand::Jwks => {
                 self.signing_key(&settings).await?;
-                Ok(TenantReply::Jwks(keyring::published(&self.sql)?))
+                let published = keyring::published(&self.sql)?;
+                // Who asks found no copy, or one without the key it wants.
+                let _ = kv::put(&self.env, JWKS_COPY, &published).await;
+                Ok(TenantReply::Jwks(published))
             }
             TenantCommand::SigningKey => {
                 let key = self.signing_key(&settings).await?;
@@ -142,6 +144,15 @@ impl TenantObject {
                 self.delete_child(&child).await
             }
         }
+    }
+
+    async fn origin(&self) -> Answer<TenantReply> {
+        let origin = meta::get(&self.sql, "origin")?;
+        if let Some(origin) = &origin {
+            // Who asks found no copy.
+            let _ = kv::put(&self.env, TENANT_COPY, &TenantCopy { origin: origin.clone() }).await;
+        }
+        Ok(TenantReply::Origin(origin))
     }
 
     async fn pin_origin(&self, origin: String) -> Answer<TenantReply> {
@@ -245,19 +256,14 @@ impl TenantObject {
             .await
             .map_err(failed)?;
         // Another request may have made one meanwhile; the one that is stored counts.
-        let key = keyring::add_first(
-            &self.sql,
-            SigningKey {
-                kid,
-                alg: ALG,
-                public,
-                sealed,
-                created_at: now_ms(),
-            },
-        )?;
-        let published: Vec<Value> = keyring::published(&self.sql)?;
-        let _ = kv::put(&self.env, JWKS_COPY, &published).await;
-        Ok(key)
+        let new = SigningKey {
+            kid,
+            alg: ALG,
+            public,
+            sealed,
+            created_at: now_ms(),
+        };
+        Ok(keyring::add_first(&self.sql, new)?)
     }
 
     fn place(&self, field: &str) -> String {
