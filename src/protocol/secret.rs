@@ -89,4 +89,3 @@ mod tests {
         assert_eq!(secret.into_inner(), "key");
     }
 }
-// measured
