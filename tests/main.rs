@@ -6,6 +6,7 @@
 // The tests are native code: the clock and the sleep that are banned for the Worker work here.
 #![allow(clippy::disallowed_methods)]
 
+mod bad_input;
 mod floors;
 mod harness;
 mod path;

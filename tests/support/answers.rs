@@ -44,10 +44,11 @@ pub fn pointer_of(answer: &Answer) -> String {
         .to_owned()
 }
 
-/// All of an answer that should be the same for two callers who may not know the difference.
+/// All of an answer that should be the same for two callers who may not know the difference: not what is each answer's own,
+/// nor what the connection says.
 pub fn without_request_id(answer: &Answer) -> (u16, Vec<(String, String)>, Value) {
     let mut headers = answer.headers.clone();
-    headers.retain(|(name, _)| !["x-request-id", "date"].contains(&name.to_ascii_lowercase().as_str()));
+    headers.retain(|(name, _)| !["x-request-id", "date", "connection"].contains(&name.to_ascii_lowercase().as_str()));
     headers.sort();
     let mut body = answer.json();
     if let Some(members) = body.as_object_mut() {

@@ -1,0 +1,144 @@
+//! Bodies over their limit: 413, although they were sent to their end. What is exactly as long as allowed is accepted.
+
+use serde_json::json;
+
+use crate::harness::{Answer, ScriptedTransmitter};
+use crate::support::{ACME_AUDIENCE, Source, assert_problem, event};
+
+use super::routes::{ROUTES, Route, Takes};
+use super::world::{Bad, World};
+
+/// A good body of exactly this many bytes, and the status it gets.
+fn good_body(route: &Route, length: usize) -> (Vec<u8>, u16) {
+    let (mut body, status, padding) = match route.pattern {
+        "/ssf/streams" => ("{}".to_owned(), 201, b' '),
+        "/ssf/poll/{stream_id}" => (json!({"returnImmediately": true}).to_string(), 200, b' '),
+        "/events" => (
+            json!({"events": [event("evt-long", "ana@example.com")]}).to_string(),
+            202,
+            b' ',
+        ),
+        "/admin/clients" => (
+            json!({"client_name": "Long", "scope": "events.publish"}).to_string(),
+            201,
+            b' ',
+        ),
+        "/admin/sources" => (
+            json!({"issuer": "https://idp.example", "audience": ACME_AUDIENCE}).to_string(),
+            201,
+            b' ',
+        ),
+        // Empty parameters are none.
+        "/oauth/token" => ("grant_type=client_credentials".to_owned(), 200, b'&'),
+        other => panic!("no good body for {other}"),
+    };
+    assert!(body.len() <= length);
+    body.extend(std::iter::repeat_n(char::from(padding), length - body.len()));
+    (body.into_bytes(), status)
+}
+
+fn content_type(route: &Route) -> &'static str {
+    match route.takes {
+        Takes::Form => "application/x-www-form-urlencoded",
+        Takes::Set => "application/secevent+jwt",
+        Takes::Json | Takes::Nothing => "application/json",
+    }
+}
+
+#[test]
+fn one_byte_too_many_is_too_many() {
+    let world = World::start();
+    let with_bodies: Vec<&Route> = ROUTES.iter().filter(|route| route.takes != Takes::Nothing).collect();
+    assert_eq!(with_bodies.len(), 7);
+    for route in &with_bodies {
+        let client = match route.pattern {
+            "/oauth/token" => world
+                .instance
+                .anyone()
+                .basic(&world.acme.client_id, &world.acme.client_secret),
+            _ => route.client(&world),
+        };
+        let path = route.path(&world);
+        // What is drained goes far beyond the limit.
+        for length in [route.limit() + 1, 4 * 1024 * 1024, 8 * 1024 * 1024] {
+            let body = match route.takes {
+                Takes::Set => vec![b'a'; length],
+                _ => good_body(route, length).0,
+            };
+            let answer = world.problem(&client, &Bad::body(&path, content_type(route), &body), 413);
+            let detail = answer.json()["detail"].as_str().unwrap_or_default().to_owned();
+            assert!(
+                detail.contains(&route.limit().to_string()),
+                "the limit is said: {detail}"
+            );
+        }
+    }
+
+    world.assert_unchanged();
+    for route in with_bodies.iter().filter(|route| route.takes != Takes::Set) {
+        let client = match route.pattern {
+            "/oauth/token" => world
+                .instance
+                .anyone()
+                .basic(&world.acme.client_id, &world.acme.client_secret),
+            _ => route.client(&world),
+        };
+        let (body, status) = good_body(route, route.limit());
+        client.send(
+            "POST",
+            &route.path(&world),
+            &[("content-type", content_type(route))],
+            &body,
+            status,
+        );
+    }
+}
+
+#[test]
+fn who_may_not_call_hears_that_however_much_was_sent() {
+    let world = World::start();
+    for route in ROUTES.iter().filter(|route| route.takes == Takes::Json) {
+        let large = vec![b' '; route.limit()];
+        for _ in 0..10 {
+            let path = route.path(&world);
+            world.problem(
+                &world.instance.anyone(),
+                &Bad::body(&path, "application/json", &large),
+                401,
+            );
+        }
+    }
+    world.assert_unchanged();
+}
+
+#[test]
+fn a_set_may_be_as_long_as_a_body() {
+    let world = World::start();
+    let transmitter = ScriptedTransmitter::start();
+    let source = Source::register(&world.instance, &transmitter.issuer(), ACME_AUDIENCE);
+    let limit = 256 * 1024;
+    let set = |padding: usize| {
+        transmitter
+            .draft(ACME_AUDIENCE)
+            .claim("padding", "x".repeat(padding))
+            .sign()
+    };
+    // Base64 reaches three of four lengths; the line end that a SET may have (PUSH-2.1-8) makes up for the fourth.
+    let overhead = set(0).len();
+    let near = (limit - overhead) * 3 / 4;
+    let longest = (near - 8..near + 8)
+        .map(set)
+        .filter(|set| limit - 1 <= set.len() && set.len() <= limit)
+        .max_by_key(String::len);
+    let mut longest = longest.expect("a SET of about that length");
+    if longest.len() < limit {
+        longest.push('\n');
+    }
+    assert_eq!(longest.len(), limit);
+    source.push(&world.instance, &longest, 202);
+    assert_eq!(source.inbox(&world.instance)[0]["set"], json!(longest.trim_end()));
+
+    let too_long: Answer = source.push(&world.instance, &format!("{longest}x"), 413);
+    assert_problem(&too_long, 413);
+    assert_eq!(source.inbox(&world.instance).len(), 1);
+}

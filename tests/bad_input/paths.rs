@@ -1,0 +1,216 @@
+//! Ids that nobody has, methods that a URL does not know, URLs that are none, and lists asked for in a wrong way.
+
+use std::collections::BTreeSet;
+
+use crate::support::{assert_problem, without_request_id};
+
+use super::routes::{Caller, ROUTES, Takes, patterns};
+use super::world::{Bad, World};
+
+#[test]
+fn an_id_that_nobody_has_is_not_found() {
+    let world = World::start();
+    let forged = "0123456789abcdef".repeat(4);
+    let upper = world.polled.id.to_uppercase();
+    let swapped_end = swap_last_digit(&world.polled.id);
+    let long = "a".repeat(2000);
+    let mut unknown = vec![
+        forged.as_str(),
+        &upper,
+        &swapped_end,
+        &long,
+        &world.polled.id[1..],
+        "x",
+        "0",
+        "%20",
+        "..%2f..",
+        "%00",
+        "é",
+    ];
+    unknown.push("' OR 1=1 --");
+    let unknown: Vec<String> = unknown
+        .into_iter()
+        .map(|id| id.replace(' ', "%20").replace('é', "%c3%a9"))
+        .collect();
+    for route in ROUTES.iter().filter(|route| route.pattern.contains('{')) {
+        let (before, rest) = route.pattern.split_once('{').expect("a parameter");
+        let (_, after) = rest.split_once('}').expect("a parameter ends");
+        let client = route.client(&world);
+        let mut answers = BTreeSet::new();
+        for id in &unknown {
+            let path = format!("{before}{id}{after}");
+            let request = match route.takes {
+                Takes::Set => Bad::body(&path, "application/secevent+jwt", b"a.b.c"),
+                _ => Bad {
+                    method: route.method,
+                    path: &path,
+                    content_type: None,
+                    body: b"",
+                },
+            };
+            let answer = world.problem(&client, &request, 404);
+            answers.insert(format!("{:?}", without_request_id(&answer)));
+        }
+        assert_eq!(answers.len(), 1, "all unknown ids look alike: {answers:?}");
+    }
+    // The other place for an id.
+    for id in &unknown {
+        let path = format!("/ssf/streams?stream_id={id}");
+        world.problem(&world.acme.api, &Bad::bare("GET", &path), 404);
+        world.problem(&world.acme.api, &Bad::bare("DELETE", &path), 404);
+    }
+    // A source's id is no stream's, and the other way round.
+    let operator = world.instance.operator();
+    world.problem(
+        &operator,
+        &Bad::bare("GET", &format!("/admin/streams/{}", world.source.id)),
+        404,
+    );
+    world.problem(
+        &operator,
+        &Bad::bare("GET", &format!("/admin/sources/{}", world.polled.id)),
+        404,
+    );
+    world.problem(
+        &operator,
+        &Bad::bare("DELETE", &format!("/admin/sources/{}", world.polled.id)),
+        404,
+    );
+    world.problem(
+        &world.acme.api,
+        &Bad::bare("DELETE", &format!("/ssf/streams?stream_id={}", world.source.id)),
+        404,
+    );
+    world.assert_unchanged();
+}
+
+/// The same id but for its last digit: well-formed, and never given out.
+fn swap_last_digit(id: &str) -> String {
+    let (start, end) = id.split_at(id.len() - 1);
+    format!("{start}{}", if end == "0" { "1" } else { "0" })
+}
+
+#[test]
+fn a_method_that_a_url_does_not_know_is_refused_with_those_it_knows() {
+    let world = World::start();
+    for (pattern, allowed) in patterns() {
+        let row = ROUTES.iter().find(|route| route.pattern == pattern).expect("a route");
+        let path = row.path(&world).replace("?stream_id=", "?ignored=");
+        for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
+            if allowed.contains(method) {
+                continue;
+            }
+            let answer = world.refused(&world.instance.anyone(), &Bad::bare(method, &path), 405);
+            if method != "HEAD" {
+                assert_problem(&answer, 405);
+            }
+            let named = answer
+                .header("allow")
+                .unwrap_or_else(|| panic!("no Allow: {answer}"))
+                .to_owned();
+            let named: BTreeSet<&str> = named.split(',').map(str::trim).collect();
+            assert_eq!(named, allowed, "{method} {path}");
+        }
+    }
+    world.assert_unchanged();
+}
+
+#[test]
+fn head_is_get_without_the_body() {
+    let world = World::start();
+    for route in ROUTES.iter().filter(|route| route.method == "GET") {
+        let (path, client) = (route.path(&world), route.client(&world));
+        let answer = client.send("HEAD", &path, &[], b"", 200);
+        assert_eq!(answer.text(), "", "{path}");
+        assert!(answer.header("x-request-id").is_some());
+    }
+}
+
+#[test]
+fn a_url_that_is_none_is_not_found() {
+    let world = World::start();
+    let anyone = world.instance.anyone();
+    for path in [
+        "/ssf",
+        "/ssf/stream",
+        "/ssf/streams/",
+        "/ssf/poll",
+        "/ssf/poll/",
+        "/events/",
+        "/receive",
+        "/receive/",
+        "/admin",
+        "/admin/",
+        "/admin/clients/",
+        "/admin/streams/x/y",
+        "/oauth",
+        "/.well-known/openid-configuration",
+        "/jwks.json/",
+        "/t/other/ssf/streams",
+        "/nothing",
+        "/console.json/x",
+        "//events",
+    ] {
+        for method in ["GET", "POST", "DELETE"] {
+            world.problem(&anyone, &Bad::bare(method, path), 404);
+        }
+    }
+    world.assert_unchanged();
+}
+
+#[test]
+fn lists_are_asked_for_in_bounds() {
+    let world = World::start();
+    let operator = world.instance.operator();
+    for (list, most) in [
+        (format!("/admin/sources/{}/events", world.source.id), 1000),
+        (format!("/admin/streams/{}/dead-letters", world.polled.id), 200),
+    ] {
+        for (name, values) in [
+            (
+                "limit",
+                vec!["0", "-1", "x", "1.5", "99999999999999999999", "1e2", "%31%30x"],
+            ),
+            ("after", vec!["-1", "x", "1.5", "99999999999999999999", "0x10"]),
+        ] {
+            for value in values {
+                let path = format!("{list}?{name}={value}");
+                let answer = world.problem(&operator, &Bad::bare("GET", &path), 400);
+                let detail = answer.json()["detail"].as_str().unwrap_or_default().to_owned();
+                assert!(detail.contains(name), "{detail}");
+            }
+        }
+        world.problem(&operator, &Bad::bare("GET", &format!("{list}?limit={}", most + 1)), 400);
+        for good in [
+            format!("{list}?limit={most}"),
+            format!("{list}?limit=1&after=0"),
+            format!("{list}?after="),
+        ] {
+            operator.get(&good, 200);
+        }
+    }
+    world.assert_unchanged();
+}
+
+#[test]
+fn public_documents_may_be_kept_and_all_else_may_not() {
+    let world = World::start();
+    for route in ROUTES.iter().filter(|route| route.method == "GET") {
+        let answer = route.client(&world).send("GET", &route.path(&world), &[], b"", 200);
+        let public = route.caller == Caller::Anyone && route.pattern != "/console.json";
+        let expected = if public { "public, max-age=300" } else { "no-store" };
+        assert_eq!(answer.header("cache-control"), Some(expected), "{}", route.pattern);
+        assert_eq!(
+            answer.header("content-type"),
+            Some("application/json"),
+            "{}",
+            route.pattern
+        );
+        assert_eq!(
+            answer.header("access-control-allow-origin"),
+            public.then_some("*"),
+            "{}",
+            route.pattern
+        );
+    }
+}

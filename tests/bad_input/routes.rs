@@ -1,0 +1,152 @@
+//! Every route of the service, as the other tables go through them; held against the router's own list.
+
+use std::collections::BTreeSet;
+
+use crate::harness::Client;
+
+use super::world::World;
+
+/// Whose credentials a route wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    Anyone,
+    Operator,
+    /// A client with `ssf.read`.
+    Reader,
+    /// A client with `ssf.manage`.
+    Manager,
+    /// The operator, or a client with `events.publish`.
+    Publisher,
+    /// Whoever knows the authorization header of the source.
+    Transmitter,
+}
+
+/// What a route takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    Nothing,
+    Json,
+    Form,
+    Set,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Route {
+    pub method: &'static str,
+    pub pattern: &'static str,
+    pub caller: Caller,
+    pub takes: Takes,
+}
+
+const fn route(method: &'static str, pattern: &'static str, caller: Caller, takes: Takes) -> Route {
+    Route {
+        method,
+        pattern,
+        caller,
+        takes,
+    }
+}
+
+use Caller::{Anyone, Manager, Operator, Publisher, Reader, Transmitter};
+use Takes::{Form, Json, Nothing, Set};
+
+pub const ROUTES: &[Route] = &[
+    route("GET", "/console.json", Anyone, Nothing),
+    route("GET", "/.well-known/ssf-configuration", Anyone, Nothing),
+    route("GET", "/.well-known/oauth-authorization-server", Anyone, Nothing),
+    route("GET", "/.well-known/oauth-protected-resource", Anyone, Nothing),
+    route("GET", "/jwks.json", Anyone, Nothing),
+    route("POST", "/oauth/token", Anyone, Form),
+    route("GET", "/ssf/streams", Reader, Nothing),
+    route("POST", "/ssf/streams", Manager, Json),
+    route("DELETE", "/ssf/streams", Manager, Nothing),
+    route("POST", "/ssf/poll/{stream_id}", Manager, Json),
+    route("POST", "/events", Publisher, Json),
+    route("POST", "/receive/{source_id}", Transmitter, Set),
+    route("GET", "/admin/clients", Operator, Nothing),
+    route("POST", "/admin/clients", Operator, Json),
+    route("GET", "/admin/clients/{client_id}", Operator, Nothing),
+    route("GET", "/admin/streams", Operator, Nothing),
+    route("GET", "/admin/streams/{stream_id}", Operator, Nothing),
+    route("GET", "/admin/streams/{stream_id}/deliveries", Operator, Nothing),
+    route("GET", "/admin/streams/{stream_id}/dead-letters", Operator, Nothing),
+    route("GET", "/admin/sources", Operator, Nothing),
+    route("POST", "/admin/sources", Operator, Json),
+    route("GET", "/admin/sources/{source_id}", Operator, Nothing),
+    route("DELETE", "/admin/sources/{source_id}", Operator, Nothing),
+    route("GET", "/admin/sources/{source_id}/events", Operator, Nothing),
+];
+
+impl Route {
+    /// A path that exists in this world.
+    pub fn path(&self, world: &World) -> String {
+        let path = self
+            .pattern
+            .replace("{stream_id}", &world.polled.id)
+            .replace("{source_id}", &world.source.id)
+            .replace("{client_id}", &world.acme.client_id);
+        if (self.method, self.pattern) == ("DELETE", "/ssf/streams") {
+            world.polled.path()
+        } else {
+            path
+        }
+    }
+
+    /// Somebody who may.
+    pub fn client(&self, world: &World) -> Client {
+        match self.caller {
+            Anyone => world.instance.anyone(),
+            Operator | Publisher => world.instance.operator(),
+            Reader | Manager => world.acme.api.clone(),
+            Transmitter => world.source.transmitter(&world.instance),
+        }
+    }
+
+    /// Most bytes of a body (design 6).
+    pub fn limit(&self) -> usize {
+        if self.pattern == "/events" {
+            1024 * 1024
+        } else {
+            256 * 1024
+        }
+    }
+}
+
+/// The patterns, each once, with the methods they answer to.
+pub fn patterns() -> Vec<(&'static str, BTreeSet<&'static str>)> {
+    let mut patterns: Vec<(&str, BTreeSet<&str>)> = Vec::new();
+    for route in ROUTES {
+        match patterns.iter_mut().find(|(pattern, _)| *pattern == route.pattern) {
+            Some((_, methods)) => {
+                methods.insert(route.method);
+            }
+            None => patterns.push((route.pattern, BTreeSet::from([route.method]))),
+        }
+    }
+    for (_, methods) in &mut patterns {
+        if methods.contains("GET") {
+            methods.insert("HEAD");
+        }
+    }
+    patterns
+}
+
+#[test]
+fn the_table_names_every_route() {
+    let source = include_str!("../../src/edge/router.rs").replace(['\n', ' '], "");
+    let mut routed = BTreeSet::new();
+    for part in source.split(".route(\"").skip(1) {
+        let (pattern, rest) = part.split_once('"').expect("a pattern ends");
+        let handlers = rest.split(".route(").next().unwrap_or_default();
+        for method in ["get", "post", "put", "patch", "delete", "options", "any"] {
+            if handlers.contains(&format!(",{method}(")) || handlers.contains(&format!(").{method}(")) {
+                routed.insert((method.to_uppercase(), pattern.to_owned()));
+            }
+        }
+    }
+    let known: BTreeSet<_> = ROUTES
+        .iter()
+        .map(|route| (route.method.to_owned(), route.pattern.to_owned()))
+        .collect();
+    assert_eq!(known, routed, "every route of the router has its row here");
+}

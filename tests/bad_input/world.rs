@@ -1,0 +1,175 @@
+//! An instance in which there is one of everything, and a picture of it that must not change.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, Client, Instance, Options, ScriptedReceiver, eventually};
+use crate::support::{ACME_AUDIENCE, Acme, Source, Stream, assert_problem, event, publish};
+
+pub struct World {
+    pub instance: Instance,
+    /// May do all that a receiver may.
+    pub acme: Acme,
+    /// May only read.
+    pub reader: Acme,
+    /// May only publish.
+    pub publisher: Acme,
+    pub polled: Stream,
+    pub pushed: Stream,
+    pub source: Source,
+    before: Value,
+    request_ids: RefCell<HashSet<String>>,
+    /// The refused requests since nothing was seen to have changed.
+    unchecked: RefCell<Vec<String>>,
+    _receiver: ScriptedReceiver,
+}
+
+/// A request as the tables give it. Without a content type none is sent.
+pub struct Bad<'a> {
+    pub method: &'a str,
+    pub path: &'a str,
+    pub content_type: Option<&'a str>,
+    pub body: &'a [u8],
+}
+
+impl<'a> Bad<'a> {
+    pub fn json(path: &'a str, body: &'a str) -> Self {
+        Self::body(path, "application/json", body.as_bytes())
+    }
+
+    pub fn body(path: &'a str, content_type: &'a str, body: &'a [u8]) -> Self {
+        Self {
+            method: "POST",
+            path,
+            content_type: Some(content_type),
+            body,
+        }
+    }
+
+    pub fn bare(method: &'a str, path: &'a str) -> Self {
+        Self {
+            method,
+            path,
+            content_type: None,
+            body: b"",
+        }
+    }
+}
+
+/// How many refused requests go by before the world is looked at: one look costs ten requests.
+const LOOK_AFTER: usize = 25;
+
+impl World {
+    pub fn start() -> Self {
+        Self::with(Options::default())
+    }
+
+    pub fn with(options: Options) -> Self {
+        let instance = Instance::start(options);
+        let receiver = ScriptedReceiver::start();
+        let acme = Acme::register(&instance, &[&receiver.url("/")]);
+        let reader = Acme::with_scope(&instance, "ssf.read", &[]);
+        let publisher = Acme::with_scope(&instance, "events.publish", &[]);
+        let polled = acme.poll_stream();
+        let pushed = acme.push_stream(&receiver.url("/events"));
+        let source = Source::register(&instance, &instance.origin(), ACME_AUDIENCE);
+        publish(&instance.operator(), &[event("evt-0", "ana@example.com")]);
+        polled.poll_now();
+        eventually("the event is delivered", || {
+            (pushed.health(&instance)["queued_events"] == json!(0)).then_some(())
+        });
+        let mut world = Self {
+            instance,
+            acme,
+            reader,
+            publisher,
+            polled,
+            pushed,
+            source,
+            before: Value::Null,
+            request_ids: RefCell::default(),
+            unchecked: RefCell::default(),
+            _receiver: receiver,
+        };
+        world.look_again();
+        world
+    }
+
+    /// Sends a request that has to be refused, and checks that the answer is told apart by its id. End with `assert_unchanged`.
+    #[track_caller]
+    pub fn refused(&self, client: &Client, request: &Bad<'_>, status: u16) -> Answer {
+        let headers: Vec<(&str, &str)> = request
+            .content_type
+            .iter()
+            .map(|value| ("content-type", *value))
+            .collect();
+        let answer = client.send(request.method, request.path, &headers, request.body, status);
+        let id = answer
+            .header("x-request-id")
+            .unwrap_or_else(|| panic!("no request id: {answer}"))
+            .to_owned();
+        assert!(
+            !id.is_empty() && self.request_ids.borrow_mut().insert(id),
+            "the id was used before: {answer}"
+        );
+        self.unchecked
+            .borrow_mut()
+            .push(format!("{} {}", request.method, request.path));
+        if self.unchecked.borrow().len() >= LOOK_AFTER {
+            self.assert_unchanged();
+        }
+        answer
+    }
+
+    /// As `refused`, where the answer is a problem.
+    #[track_caller]
+    pub fn problem(&self, client: &Client, request: &Bad<'_>, status: u16) -> Answer {
+        let answer = self.refused(client, request, status);
+        assert_problem(&answer, status);
+        answer
+    }
+
+    #[track_caller]
+    pub fn assert_unchanged(&self) {
+        let requests = self.unchecked.take().join("\n");
+        let now = self.picture();
+        for (part, before) in self.before.as_object().expect("a picture has parts") {
+            assert_eq!(&now[part], before, "{part} changed by one of\n{requests}");
+        }
+    }
+
+    /// What is there now is what must stay from here on.
+    pub fn look_again(&mut self) {
+        self.before = self.picture();
+    }
+
+    fn picture(&self) -> Value {
+        let operator = self.instance.operator();
+        let health = [&self.polled, &self.pushed].map(|stream| {
+            let mut health = stream.health(&self.instance);
+            // An instant that passes by itself.
+            health.as_object_mut().expect("an object").remove("next_wake_at");
+            health
+        });
+        let dead = [&self.polled, &self.pushed].map(|stream| stream.dead_letters(&self.instance));
+        json!({
+            "clients": operator.get("/admin/clients", 200),
+            "streams": operator.get("/admin/streams", 200),
+            "sources": operator.get("/admin/sources", 200),
+            "configurations": self.acme.api.get("/ssf/streams", 200),
+            "health": health,
+            "dead_letters": dead,
+            "inbox": self.source.page(&self.instance, ""),
+            "keys": self.instance.anyone().get("/jwks.json", 200),
+        })
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let forgotten = !std::thread::panicking() && !self.unchecked.borrow().is_empty();
+        assert!(!forgotten, "the test ends without `assert_unchanged`");
+    }
+}
