@@ -20,27 +20,35 @@ const DRAIN: usize = 8 * 1024 * 1024;
 /// Nesting beyond this is no document of ours.
 const MAX_DEPTH: usize = 64;
 
-/// Reads a body of at most `limit` bytes.
-pub async fn read(mut body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {
-    let mut bytes = Vec::new();
+/// Takes a request's body in before anything is answered: a client that is still sending when the connection closes does not
+/// see the answer. Of a body over every limit as much is kept as shows that.
+pub async fn receive(mut body: worker::Body) -> Result<Body, ApiError> {
+    let mut kept = Vec::new();
     let mut total = 0;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| ApiError::bad_request("The body ended before it was complete."))?;
         let Ok(data) = frame.into_data() else { continue };
         total += data.len();
-        if total <= limit {
-            bytes.extend_from_slice(&data);
-        } else {
-            bytes = Vec::new();
-        }
+        let room = (PUBLISH_LIMIT + 1).saturating_sub(kept.len());
+        kept.extend_from_slice(data.get(..room.min(data.len())).unwrap_or_default());
         if total > DRAIN {
             break;
         }
     }
-    if total > limit {
+    Ok(Body::from(kept))
+}
+
+/// The received body, if it has at most `limit` bytes.
+pub async fn read(body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {
+    let bytes = body
+        .collect()
+        .await
+        .map_err(|error| ApiError::internal("body", error))?
+        .to_bytes();
+    if bytes.len() > limit {
         Err(ApiError::too_large(limit))
     } else {
-        Ok(bytes)
+        Ok(bytes.to_vec())
     }
 }
 

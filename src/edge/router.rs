@@ -14,7 +14,7 @@ use super::api::{clients, console, events, poll, receive, sources, streams, toke
 use super::context::{self, Edge};
 use super::error::{ApiError, ProblemBody};
 use super::log::{self, Level};
-use super::{clock, random};
+use super::{body, clock, random};
 
 /// The header that carries the request's id back; the log has the same.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -83,10 +83,12 @@ pub async fn handle(request: HttpRequest, env: Env) -> worker::Result<worker::Re
     let request_id = random::text::<12>().unwrap_or_default();
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
-    let response = match enter(request, env).await {
-        Ok(response) => response,
-        Err(error) => error.into_response(),
+    let (parts, body) = request.into_parts();
+    let entered = match body::receive(body).await {
+        Ok(body) => enter(Request::from_parts(parts, body), env).await,
+        Err(error) => Err(error),
     };
+    let response = entered.unwrap_or_else(IntoResponse::into_response);
     let status = response.status();
     if status.is_client_error() || status.is_server_error() {
         let level = if status.is_server_error() {
@@ -104,7 +106,7 @@ pub async fn handle(request: HttpRequest, env: Env) -> worker::Result<worker::Re
     leave(response, &request_id).await
 }
 
-async fn enter(request: HttpRequest, env: Env) -> Result<Response, ApiError> {
+async fn enter(mut request: Request<Body>, env: Env) -> Result<Response, ApiError> {
     let settings = context::settings(&env).map_err(|error| {
         log::line(Level::Error, "settings_refused", json!({"error": error.to_string()}));
         ApiError::not_set_up(format!("The settings of this deployment are refused: {error}."))
@@ -118,7 +120,6 @@ async fn enter(request: HttpRequest, env: Env) -> Result<Response, ApiError> {
     {
         return Err(ApiError::misdirected(origin));
     }
-    let mut request: Request<Body> = request.map(Body::new);
     // Handlers see the path alone, as a server would give it to them.
     if let Some(target) = request.uri().path_and_query().cloned() {
         *request.uri_mut() = Uri::from(target);
