@@ -10,5 +10,6 @@ mod bad_input;
 mod floors;
 mod harness;
 mod path;
+mod receive;
 mod smoke;
 mod support;
