@@ -253,7 +253,11 @@ pub enum SourceCommand {
 pub enum SourceReply {
     Done,
     View(Box<SourceView>),
-    Keys(FetchedKeys),
+    /// The keys, and for how long the issuer may not be asked again: 0 when they were fetched just now.
+    Keys {
+        keys: FetchedKeys,
+        wait_ms: u64,
+    },
     Stored(StoreOutcome),
     Events(Vec<Stored>),
 }

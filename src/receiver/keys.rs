@@ -17,10 +17,14 @@ pub struct FetchedKeys {
 /// Keys older than this are fetched anew before they are used: a key the issuer withdrew must not count for ever.
 pub const MAX_AGE_MS: u64 = 24 * 3_600_000;
 
-/// Whether the keys may be fetched now. An unknown `kid` is a reason to look again, but whoever sends tokens must not be able
-/// to make us flood the issuer: once per `interval_ms`, whatever came of it.
-pub fn may_fetch(last_attempt: Option<u64>, now: u64, interval_ms: u64) -> bool {
-    last_attempt.is_none_or(|at| now.saturating_sub(at) >= interval_ms || at > now)
+/// For how long the issuer may not be asked for its keys. An unknown `kid` is a reason to look again, but whoever sends
+/// tokens must not be able to make us flood the issuer: once per `interval_ms`, whatever came of it.
+pub fn wait_ms(last_attempt: Option<u64>, now: u64, interval_ms: u64) -> u64 {
+    match last_attempt {
+        // A clock that was set back must not lock the keys out.
+        Some(at) if at <= now => interval_ms.saturating_sub(now - at),
+        _ => 0,
+    }
 }
 
 /// Whether fetched keys still count.
@@ -36,14 +40,13 @@ mod tests {
     #[test]
     fn an_unknown_kid_makes_one_fetch_per_interval() {
         for (last, now, expected) in [
-            (None, 0, true),
-            (Some(1000), 1000, false),
-            (Some(1000), 60_999, false),
-            (Some(1000), 61_000, true),
-            // A clock that was set back must not lock the keys out.
-            (Some(1_000_000), 1000, true),
+            (None, 0, 0),
+            (Some(1000), 1000, 60_000),
+            (Some(1000), 60_999, 1),
+            (Some(1000), 61_000, 0),
+            (Some(1_000_000), 1000, 0),
         ] {
-            assert_eq!(may_fetch(last, now, 60_000), expected, "{last:?} {now}");
+            assert_eq!(wait_ms(last, now, 60_000), expected, "{last:?} {now}");
         }
     }
 }

@@ -173,10 +173,22 @@ async fn find_key(edge: &Edge, view: &SourceView, token: &Unverified<'_>) -> Res
         }
     }
     let source_id = &view.source.source_id;
-    let SourceReply::Keys(fetched) = edge.source(source_id)?.ask(&SourceCommand::RefreshKeys).await? else {
+    let reply = edge.source(source_id)?.ask(&SourceCommand::RefreshKeys).await?;
+    let SourceReply::Keys { keys: fetched, wait_ms } = reply else {
         return Err(ApiError::internal("source", "an unexpected reply"));
     };
-    let key = choose(&fetched.jwks)?.map_err(|error| ApiError::Set(intake::key_refused(&error)))?;
+    let key = match choose(&fetched.jwks)? {
+        Ok(key) => key,
+        // The issuer may have a new key that we may not ask for yet. A refusal would be the end of the event; it comes again.
+        Err(KeyError::UnknownKid | KeyError::NoKid) if wait_ms > 0 => {
+            let seconds = u32::try_from(wait_ms.div_ceil(1000)).unwrap_or(u32::MAX);
+            return Err(ApiError::unavailable(
+                "The key is not known yet; the issuer is asked again then.",
+                seconds,
+            ));
+        }
+        Err(error) => return Err(ApiError::Set(intake::key_refused(&error))),
+    };
     let view = SourceView {
         source: view.source.clone(),
         keys: Some(fetched),

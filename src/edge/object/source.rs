@@ -5,7 +5,6 @@ use std::cell::{Cell, RefCell};
 use serde_json::json;
 use worker::{DurableObject, Env, Method, Request, Response, State, durable_object};
 
-use crate::delivery::meta;
 use crate::edge::api::receive::{keys_copy, source_copy};
 use crate::edge::clock::now_ms;
 use crate::edge::command::{Answer, Refusal, SourceCommand, SourceReply, SourceView};
@@ -19,7 +18,7 @@ use crate::protocol::endpoint_url::{EndpointUrl, UrlPolicy};
 use crate::protocol::jose::jwk::Jwks;
 use crate::protocol::metadata::{SSF_CONFIGURATION, TransmitterMetadata, well_known_url};
 use crate::receiver::inbox::{self, Accepted};
-use crate::receiver::keys::{FetchedKeys, may_fetch};
+use crate::receiver::keys::{FetchedKeys, wait_ms};
 use crate::receiver::source::{self, Source};
 
 use super::bell::Bell;
@@ -98,7 +97,7 @@ impl SourceObject {
                 let _ = kv::put(&self.env, &source_copy(&view.source.source_id), &view.source).await;
                 Ok(SourceReply::View(Box::new(view)))
             }
-            SourceCommand::RefreshKeys => self.refresh_keys().await.map(SourceReply::Keys),
+            SourceCommand::RefreshKeys => self.refresh_keys().await,
             SourceCommand::Store { rev, event } => self.store(rev, &event).await,
             SourceCommand::Events { after, limit } => {
                 self.source()?;
@@ -165,20 +164,20 @@ impl SourceObject {
     }
 
     /// Fetches the issuer's keys, one caller at a time and not more often than the settings say.
-    async fn refresh_keys(&self) -> Answer<FetchedKeys> {
+    async fn refresh_keys(&self) -> Answer<SourceReply> {
         let source = self.source()?;
         let settings = self.settings()?;
+        let started = now_ms();
         let rung = self.fetched.count();
         if self.fetching.get() {
             self.fetched.after(rung).await;
-            return self.stored_keys();
+            return self.stored_keys(started, settings.key_refetch_ms);
         }
-        let now = now_ms();
-        if !may_fetch(self.asked_at.get(), now, settings.key_refetch_ms) {
-            return self.stored_keys();
+        if wait_ms(self.asked_at.get(), started, settings.key_refetch_ms) > 0 {
+            return self.stored_keys(started, settings.key_refetch_ms);
         }
         self.fetching.set(true);
-        self.asked_at.set(Some(now));
+        self.asked_at.set(Some(started));
         let fetched = fetch_keys(&source, &settings).await;
         self.fetching.set(false);
         self.fetched.ring();
@@ -189,7 +188,7 @@ impl SourceObject {
             Ok(keys) => {
                 source::save_keys(&self.sql, &keys)?;
                 let _ = kv::put(&self.env, &keys_copy(&source.source_id), &keys).await;
-                Ok(keys)
+                Ok(SourceReply::Keys { keys, wait_ms: 0 })
             }
             Err(detail) => {
                 log::line(
@@ -197,25 +196,32 @@ impl SourceObject {
                     "keys_not_fetched",
                     json!({"source_id": source.source_id, "issuer": source.issuer, "detail": detail}),
                 );
-                Err(Refusal::RemoteFailed {
-                    detail: "The issuer's keys cannot be had now.".to_owned(),
-                })
+                Err(keys_unavailable())
             }
         }
     }
 
-    fn stored_keys(&self) -> Answer<FetchedKeys> {
+    /// The keys as they are. They count as fresh when somebody else's fetch brought them after `since`.
+    fn stored_keys(&self, since: u64, interval_ms: u64) -> Answer<SourceReply> {
         self.source()?;
-        if !meta::exists(&self.sql)? {
-            return Err(Refusal::Gone);
-        }
-        source::load_keys(&self.sql)?.ok_or_else(|| Refusal::RemoteFailed {
-            detail: "The issuer's keys cannot be had now.".to_owned(),
-        })
+        let keys = source::load_keys(&self.sql)?.ok_or_else(keys_unavailable)?;
+        let fresh = keys.fetched_at >= since;
+        let wait_ms = if fresh {
+            0
+        } else {
+            wait_ms(self.asked_at.get(), now_ms(), interval_ms).max(1)
+        };
+        Ok(SourceReply::Keys { keys, wait_ms })
     }
 
     fn settings(&self) -> Answer<std::sync::Arc<Settings>> {
         context::settings(&self.env).map_err(|error| fault("settings", error))
+    }
+}
+
+fn keys_unavailable() -> Refusal {
+    Refusal::RemoteFailed {
+        detail: "The issuer's keys cannot be had now.".to_owned(),
     }
 }
 
