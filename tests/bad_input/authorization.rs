@@ -7,7 +7,7 @@ use jwt_compact::alg::{Hs256, Hs256Key};
 use serde_json::{Value, json};
 
 use crate::harness::{ADMIN_TOKEN, Answer, Client, Options, ScriptedTransmitter, eventually};
-use crate::support::Acme;
+use crate::support::{Acme, KEY_ENCRYPTION_KEY, restart_with};
 
 use super::routes::{Caller, ROUTES, Route};
 use super::world::{Bad, World};
@@ -179,11 +179,11 @@ fn an_expired_token_opens_nothing() {
     let mut world = World::with(Options::default());
     // Its picture is taken with a token that lasts; the one that expires comes after.
     let lasting = world.acme.token.clone();
-    crate::support::restart_with(
+    restart_with(
         &mut world.instance,
         &[
             ("ADMIN_TOKEN", ADMIN_TOKEN),
-            ("KEY_ENCRYPTION_KEY", "dGVzdC1rZXktZW5jcnlwdGlvbi1rZXktMzItYnl0ZXM"),
+            ("KEY_ENCRYPTION_KEY", KEY_ENCRYPTION_KEY),
             ("ALLOW_LOOPBACK", "1"),
             ("TOKEN_TTL_S", "1"),
         ],

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::harness::{Instance, Options, Reply, ScriptedReceiver, eventually};
-use crate::support::{Acme, PUSH, SESSION_REVOKED, event, publish, restart_with};
+use crate::support::{Acme, KEY_ENCRYPTION_KEY, PUSH, SESSION_REVOKED, event, publish, restart_with};
 
 use super::{Line, set_of, soon};
 
@@ -185,7 +185,7 @@ fn an_endpoint_that_is_not_allowed_any_more_is_not_called_and_its_events_wait() 
         &mut line.instance,
         &[
             ("ADMIN_TOKEN", crate::harness::ADMIN_TOKEN),
-            ("KEY_ENCRYPTION_KEY", "dGVzdC1rZXktZW5jcnlwdGlvbi1rZXktMzItYnl0ZXM"),
+            ("KEY_ENCRYPTION_KEY", KEY_ENCRYPTION_KEY),
         ],
     );
     line.publish(&[event("evt-2", "ana@example.com")]);

@@ -11,6 +11,6 @@ mod source;
 pub use acme::{ACME_AUDIENCE, Acme, POLL, PUSH, Stream};
 pub use answers::{assert_problem, pointer_of, without_request_id};
 pub use events::{ACCOUNT_DISABLED, CREDENTIAL_CHANGE, SESSION_REVOKED, event, publish};
-pub use reconfigure::restart_with;
+pub use reconfigure::{KEY_ENCRYPTION_KEY, restart_with};
 pub use set::Set;
 pub use source::Source;

@@ -5,6 +5,9 @@ use std::process::Command;
 
 use crate::harness::Instance;
 
+/// The encryption key of every instance; another one would open nothing that is stored.
+pub const KEY_ENCRYPTION_KEY: &str = "dGVzdC1rZXktZW5jcnlwdGlvbi1rZXktMzItYnl0ZXM";
+
 /// Restarts an instance with exactly these settings, on the same data and the same port.
 #[track_caller]
 pub fn restart_with(instance: &mut Instance, settings: &[(&str, &str)]) {

@@ -1,0 +1,5 @@
+//! Killed with SIGKILL at a bad moment: what was promised before holds after the restart.
+
+mod delivery;
+mod receiving;
+mod standing;
