@@ -21,7 +21,9 @@ pub enum Answer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HoldReason {
-    /// 429, or any answer with `Retry-After`.
+    /// 429: the event is not to blame for the rate it meets (WH-2.2-34).
+    RateLimited,
+    /// Any other failure with `Retry-After`.
     RetryAfter,
     /// 401 or 403.
     Unauthorized,
@@ -94,7 +96,7 @@ pub fn judge(answer: &Answer, now: u64) -> Verdict {
         413 => dead("too_large", &detail),
         410 => hold(HoldReason::Gone),
         429 => Verdict::Hold {
-            reason: HoldReason::RetryAfter,
+            reason: HoldReason::RateLimited,
             detail,
             not_before: Some(not_before.unwrap_or(now.saturating_add(UNSPECIFIED_RATE_WAIT_MS))),
         },

@@ -130,11 +130,6 @@ impl Courier {
         self.lanes.get(&self.lane(lane)).map_or(0, |failing| failing.attempts)
     }
 
-    /// Pushes under way.
-    pub fn in_flight(&self) -> usize {
-        self.in_flight.len()
-    }
-
     /// Chooses the next push and counts it as in flight. Refill the outbox before asking.
     pub fn next(&mut self, outbox: &Outbox, now: u64) -> Next {
         let (next, lane) = self.choose(outbox, now);
@@ -228,8 +223,7 @@ impl Courier {
                 detail,
                 not_before,
             } => {
-                // An event is not to blame for the rate it meets (WH-2.2-34).
-                if *reason != HoldReason::RetryAfter
+                if *reason != HoldReason::RateLimited
                     && let Err(death) = self.failed(lane, detail, now, 0.0)
                 {
                     return Outcome::Dead(death);

@@ -125,16 +125,38 @@ fn retry_after_holds_the_whole_stream_in_full_and_costs_the_event_no_attempt() {
     let mut courier = Courier::new(POLICY, "");
     courier.next(&outbox, NOW);
     courier.next(&outbox, NOW);
-    let verdict = hold(HoldReason::RetryAfter, Some(NOW + 7000));
+    let verdict = hold(HoldReason::RateLimited, Some(NOW + 7000));
     assert_eq!(
         courier.handle(at(0), &verdict, NOW, 1.0),
-        Outcome::HeldUntil(NOW + 7100, HoldReason::RetryAfter)
+        Outcome::HeldUntil(NOW + 7100, HoldReason::RateLimited)
     );
     // The other push had left before: its success does not lift what the endpoint asked for.
     courier.handle(at(1), &Verdict::Delivered, NOW, 0.0);
     assert_eq!(courier.next(&outbox, NOW + 7099), Next::WakeAt(NOW + 7100));
     assert_eq!(courier.next(&outbox, NOW + 7100), Next::Push(at(0)));
     assert_eq!(courier.attempts(&[1; 8]), 0);
+}
+
+/// WH-2.2-36: `Retry-After` on another failure is obeyed, and counts as the failure it is.
+#[test]
+fn an_endpoint_that_is_always_busy_does_not_keep_an_event_for_ever() {
+    let (_sql, outbox) = outbox(&[1]);
+    let mut courier = Courier::new(POLICY, "");
+    let mut now = NOW;
+    let mut attempts = 0;
+    loop {
+        assert_eq!(courier.next(&outbox, now), Next::Push(at(0)));
+        attempts += 1;
+        match courier.handle(at(0), &hold(HoldReason::RetryAfter, Some(now + 25_000)), now, 0.0) {
+            Outcome::HeldUntil(until, _) => now = until,
+            Outcome::Dead(death) => {
+                assert_eq!((death.err.as_str(), death.attempts), ("given_up", attempts));
+                break;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(attempts, 4);
 }
 
 #[test]

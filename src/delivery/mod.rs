@@ -12,4 +12,3 @@ pub mod outbox;
 pub mod recent;
 pub mod retry;
 pub mod sql;
-pub mod timers;

@@ -15,7 +15,7 @@ pub const REMEMBER_MS: u64 = 10 * 60 * 1000;
 const MAX_REMEMBERED: usize = 262_144;
 
 /// Chunk rows read at a time while looking back.
-const LOOK_BACK_ROWS: i64 = 64;
+const LOOK_BACK_ROWS: i64 = 8;
 
 /// Eight bytes of a `jti`: enough to tell apart what fits into ten minutes.
 type Prefix = [u8; 8];

@@ -162,7 +162,10 @@ impl ApiError {
         Self::Problem(Problem {
             status: StatusCode::CONFLICT,
             title: "Conflict",
-            detail: format!("The id of event {index} was used for another event within the last ten minutes."),
+            detail: format!(
+                "The id of event {index} was used for another event within the last ten minutes. \
+                 Streams that did not carry that one have taken this batch."
+            ),
             pointer: Some(format!("/events/{index}/id")),
             retry_after_s: None,
         })

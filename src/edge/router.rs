@@ -100,7 +100,7 @@ pub async fn handle(request: HttpRequest, env: Env) -> worker::Result<worker::Re
             level,
             "request_failed",
             json!({"request_id": request_id, "method": method.as_str(), "path": path, "status": status.as_u16(),
-                   "ms": clock::now_ms() - started}),
+                   "ms": clock::now_ms().saturating_sub(started)}),
         );
     }
     leave(response, &request_id).await

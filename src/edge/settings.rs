@@ -99,7 +99,7 @@ impl Settings {
             .filter(|bytes| bytes.len() == 32)
             .ok_or_else(|| malformed("KEY_ENCRYPTION_KEY", "32 bytes in base64url"))?;
         Ok(Self {
-            admin_token: given.text("ADMIN_TOKEN").map(|token| Secret::new(token.to_owned())),
+            admin_token: given.text("ADMIN_TOKEN").map(admin_token).transpose()?,
             key_encryption_key: Secret::new(key),
             public_url: given.text("PUBLIC_URL").map(origin).transpose()?,
             allow_loopback: given.flag("ALLOW_LOOPBACK")?,
@@ -166,6 +166,16 @@ impl Given<'_> {
     }
 }
 
+/// A token that a client can present: only these characters may stand in a bearer token (RFC 6750, section 2.1).
+fn admin_token(text: &str) -> Result<Secret<String>, SettingsError> {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
+    if text.trim_end_matches('=').bytes().all(legal) {
+        Ok(Secret::new(text.to_owned()))
+    } else {
+        Err(malformed("ADMIN_TOKEN", "made of letters, digits and -._~+/ only"))
+    }
+}
+
 /// An origin: scheme and authority in their serialised form, nothing after.
 fn origin(text: &str) -> Result<String, SettingsError> {
     let wanted = || malformed("PUBLIC_URL", "an http or https origin without a path");
@@ -226,6 +236,8 @@ mod tests {
             ("TOKEN_TTL_S", "3601"),
             ("LONG_POLL_MS", "25001"),
             ("ALLOW_LOOPBACK", "true"),
+            ("ADMIN_TOKEN", "correct horse"),
+            ("ADMIN_TOKEN", "p@ss"),
             ("PUBLIC_URL", "heliograph.example"),
             ("PUBLIC_URL", "https://heliograph.example/path"),
             ("PUBLIC_URL", "https://u:p@heliograph.example"),

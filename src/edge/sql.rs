@@ -13,14 +13,11 @@ impl Sql for EdgeSql {
         let bound: Vec<SqlStorageValue> = values.iter().map(bind).collect();
         let cursor = self.0.exec(statement, bound).map_err(engine)?;
         // Read to the end at once: a cursor left half read disturbs later statements.
-        cursor
-            .raw()
+        let rows: Vec<_> = cursor.raw().collect();
+        rows.into_iter()
             .map(|row| {
-                row.map_err(engine)?
-                    .into_iter()
-                    .map(read)
-                    .collect::<Result<Vec<_>, _>>()
-                    .map(Row)
+                let cells = row.map_err(engine)?.into_iter().map(read);
+                cells.collect::<Result<Vec<_>, _>>().map(Row)
             })
             .collect()
     }

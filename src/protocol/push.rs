@@ -5,12 +5,6 @@ use serde_json::{Value, json};
 use super::json;
 use super::set::SetErr;
 
-/// The status of an accepted SET; its body is empty (PUSH-2.2-1, PUSH-2.2-2).
-pub const ACCEPTED: u16 = 202;
-/// The status of a SET that was refused with an [`ErrorBody`] (PUSH-2.3-2).
-pub const REFUSED: u16 = 400;
-/// What a pusher accepts as answer (PUSH-2.1-3), and the type of an [`ErrorBody`].
-pub const ERROR_MEDIA_TYPE: &str = "application/json";
 /// The language of our own descriptions (PUSH-2.3-4).
 pub const CONTENT_LANGUAGE: &str = "en";
 

@@ -103,11 +103,27 @@ fn next_seq(sql: &dyn Sql) -> Result<i64, SqlError> {
     Ok(newest.unwrap_or(0) + 1)
 }
 
-/// Events after a cursor, in order of arrival.
+/// Bytes of SETs in one page; the first one is given whatever its size.
+const PAGE_BYTES: i64 = 1024 * 1024;
+
+/// Events after a cursor, in order of arrival: at most `limit`, and fewer when they are long.
 pub fn read(sql: &dyn Sql, after: i64, limit: u32) -> Result<Vec<Stored>, SqlError> {
+    let lengths = sql.exec(
+        "SELECT LENGTH(body) FROM event WHERE seq > ? ORDER BY seq LIMIT ?",
+        &[after.into(), limit.into()],
+    )?;
+    let mut bytes = 0;
+    let mut fitting: u32 = 0;
+    for row in &lengths {
+        bytes += row.int(0)?;
+        if fitting > 0 && bytes > PAGE_BYTES {
+            break;
+        }
+        fitting += 1;
+    }
     sql.exec(
         "SELECT seq, at, intake, body FROM event WHERE seq > ? ORDER BY seq LIMIT ?",
-        &[after.into(), limit.into()],
+        &[after.into(), fitting.into()],
     )?
     .iter()
     .map(stored)
@@ -204,6 +220,23 @@ mod tests {
         let read = read(&sql, 0, 10).unwrap();
         assert_eq!(read.iter().map(|stored| stored.seq).collect::<Vec<_>>(), [1, 2, 3]);
         assert_eq!(read[0].set, "set of a 1");
+    }
+
+    #[test]
+    fn a_page_of_long_events_is_short_and_reading_on_misses_none() {
+        let sql = database();
+        for n in 0..5 {
+            let mut long = event("a", &n.to_string());
+            long.set = "x".repeat(600_000);
+            store(&sql, &long, n).unwrap();
+        }
+        let mut cursor = 0;
+        let mut pages = Vec::new();
+        while let Some(last) = read(&sql, cursor, 100).unwrap().last() {
+            pages.push(last.seq - cursor);
+            cursor = last.seq;
+        }
+        assert_eq!(pages, [1, 1, 1, 1, 1]);
     }
 
     #[test]

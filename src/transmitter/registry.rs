@@ -129,14 +129,9 @@ fn read_client(row: &Row) -> Result<Client, SqlError> {
     })
 }
 
-/// Writes the row that a change begins with, and for a stream its routes: wider before the object exists.
+/// Writes the row that a change begins with, and for a stream its routes: wider before the object exists. The row comes
+/// first: whatever follows it, repair finds.
 pub fn begin_child(sql: &dyn Sql, child: &Child, event_types: &[String]) -> Result<(), SqlError> {
-    for event_type in event_types {
-        sql.exec(
-            "INSERT OR IGNORE INTO route (event_type, stream_id) VALUES (?, ?)",
-            &[event_type.as_str().into(), child.id.as_str().into()],
-        )?;
-    }
     sql.exec(
         "INSERT INTO child (id, kind, state, owner, label, created_at) VALUES (?, ?, ?, ?, ?, ?)",
         &[
@@ -147,8 +142,14 @@ pub fn begin_child(sql: &dyn Sql, child: &Child, event_types: &[String]) -> Resu
             child.label.as_str().into(),
             (child.created_at as i64).into(),
         ],
-    )
-    .map(|_| ())
+    )?;
+    for event_type in event_types {
+        sql.exec(
+            "INSERT OR IGNORE INTO route (event_type, stream_id) VALUES (?, ?)",
+            &[event_type.as_str().into(), child.id.as_str().into()],
+        )?;
+    }
+    Ok(())
 }
 
 /// Notes how far a child's change has come.

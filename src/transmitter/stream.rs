@@ -109,10 +109,18 @@ pub struct Published {
     pub content: [u8; 8],
 }
 
+/// Longest event, written out with its subject: a SET beyond this is more than receivers take (CE-1-8).
+pub const MAX_EVENT_BYTES: usize = 64 * 1024;
+
+/// An event is longer than [`MAX_EVENT_BYTES`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("is longer than {MAX_EVENT_BYTES} bytes")]
+pub struct TooLarge;
+
 impl Published {
     /// Completes what a publisher sent. `random` stands in for a missing id. Without a `txn` of the publisher's, one is
     /// derived, so that the SETs of one event carry the same on all streams (SSF-4.1.9-1, SSF-4.1.9-2).
-    pub fn new(event: NewEvent, source: &str, random: String) -> Self {
+    pub fn new(event: NewEvent, source: &str, random: String) -> Result<Self, TooLarge> {
         let content = canonical(&json!([
             event.event_type,
             event.sub_id,
@@ -120,9 +128,12 @@ impl Published {
             event.txn,
             event.toe
         ]));
+        if content.len() > MAX_EVENT_BYTES {
+            return Err(TooLarge);
+        }
         let id = event.id.unwrap_or(random);
         let txn = event.txn.unwrap_or_else(|| jti_text(&jti_for("txn", source, &id)));
-        Self {
+        Ok(Self {
             source: source.to_owned(),
             id,
             event_type: event.event_type,
@@ -131,7 +142,7 @@ impl Published {
             txn,
             toe: event.toe,
             content: content_hash(content.as_bytes()),
-        }
+        })
     }
 }
 
@@ -208,7 +219,7 @@ mod tests {
     fn events_of_other_types_are_left_out_and_the_rest_become_sets() {
         let published: Vec<_> = [event(CHANGED, Some("b")), event(REVOKED, Some("a"))]
             .into_iter()
-            .map(|event| Published::new(event, "pub", "r".into()))
+            .map(|event| Published::new(event, "pub", "r".into()).unwrap())
             .collect();
         let items = stream().items(&published, 99);
         assert_eq!(items.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [1]);
@@ -226,7 +237,7 @@ mod tests {
     fn a_retry_makes_the_same_jti_and_content_and_a_change_another_content() {
         let once = |event: NewEvent, random: &str| {
             stream()
-                .items(&[Published::new(event, "pub", random.into())], 1)
+                .items(&[Published::new(event, "pub", random.into()).unwrap()], 1)
                 .remove(0)
                 .1
         };
@@ -243,10 +254,23 @@ mod tests {
             once(event(REVOKED, None), "r2").jti
         );
         let elsewhere = stream()
-            .items(&[Published::new(event(REVOKED, Some("a")), "other", "r".into())], 1)
+            .items(
+                &[Published::new(event(REVOKED, Some("a")), "other", "r".into()).unwrap()],
+                1,
+            )
             .remove(0)
             .1;
         assert_ne!(first.jti, elsewhere.jti, "ids of different publishers do not meet");
+    }
+
+    #[test]
+    fn an_event_that_grows_too_long_when_written_out_is_refused() {
+        let mut long = event(REVOKED, None);
+        long.event = json!({"a": "x".repeat(MAX_EVENT_BYTES)});
+        assert_eq!(Published::new(long, "pub", "r".into()), Err(TooLarge));
+        let mut grows = event(REVOKED, None);
+        grows.event = serde_json::from_str(&format!("[{}1]", "1e15,".repeat(6_000))).unwrap();
+        assert_eq!(Published::new(grows, "pub", "r".into()), Err(TooLarge));
     }
 
     #[test]

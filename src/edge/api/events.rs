@@ -22,13 +22,14 @@ pub async fn publish(call: Call) -> Result<Response, ApiError> {
     let asked = PublishRequest::parse(&given).map_err(|found| ApiError::invalid(&found))?;
     let source = publisher.source().to_owned();
     let mut events = Vec::with_capacity(asked.events.len());
-    for event in asked.events {
+    for (index, event) in asked.events.into_iter().enumerate() {
         let random = if event.id.is_none() {
             random::text::<16>()?
         } else {
             String::new()
         };
-        events.push(Published::new(event, &source, random));
+        let place = |error| ApiError::at(&format!("/events/{index}"), format!("/events/{index} {error}"));
+        events.push(Published::new(event, &source, random).map_err(place)?);
     }
     let accepted = events.len();
     let mut event_types: Vec<String> = events.iter().map(|event| event.event_type.clone()).collect();

@@ -4,19 +4,20 @@ use axum::extract::Request;
 
 use crate::edge::error::ApiError;
 
-/// A parameter of the query, decoded. Given twice it says nothing.
-pub fn parameter(request: &Request, name: &str) -> Option<String> {
-    let query = request.uri().query()?;
+/// A parameter of the query, decoded. Given twice it would mean two things.
+pub fn parameter(request: &Request, name: &str) -> Result<Option<String>, ApiError> {
+    let query = request.uri().query().unwrap_or_default();
     let mut values = url::form_urlencoded::parse(query.as_bytes()).filter(|(found, _)| found == name);
     match (values.next(), values.next()) {
-        (Some((_, value)), None) => Some(value.into_owned()),
-        _ => None,
+        (None, _) => Ok(None),
+        (Some((_, value)), None) => Ok(Some(value.into_owned())),
+        (Some(_), Some(_)) => Err(ApiError::bad_request(format!("{name} is given more than once."))),
     }
 }
 
 /// A cursor and a limit, as our lists take them: the cursor is what an earlier answer gave.
 pub fn page(request: &Request, most: u32) -> Result<(i64, u32), ApiError> {
-    let after = match parameter(request, "after") {
+    let after = match parameter(request, "after")? {
         None => 0,
         Some(text) if text.is_empty() => 0,
         Some(text) => text
@@ -25,7 +26,7 @@ pub fn page(request: &Request, most: u32) -> Result<(i64, u32), ApiError> {
             .filter(|after| (0..=i64::from(u32::MAX) << 20).contains(after))
             .ok_or_else(|| ApiError::bad_request("after must be a cursor from an earlier answer."))?,
     };
-    let limit = match parameter(request, "limit") {
+    let limit = match parameter(request, "limit")? {
         None => most.min(100),
         Some(text) => text
             .parse()

@@ -33,7 +33,8 @@ const VIEW_MAX_AGE_MS: u64 = 10_000;
 const MAX_VIEWS: usize = 256;
 
 thread_local! {
-    static VIEWS: RefCell<HashMap<String, (u64, SourceView)>> = RefCell::default();
+    /// Nothing for a source that is gone.
+    static VIEWS: RefCell<HashMap<String, (u64, Option<SourceView>)>> = RefCell::default();
 }
 
 /// Where the edge's copy of a source lies.
@@ -134,8 +135,8 @@ async fn judge(edge: &Edge, view: SourceView, headers: &HeaderMap, body: &[u8]) 
             kid: token.header.kid,
             alg: token.header.alg,
             keys,
-            keys_ms: found - started,
-            verify_ms: verified_at - found,
+            keys_ms: found.saturating_sub(started),
+            verify_ms: verified_at.saturating_sub(found),
         },
     })
 }
@@ -193,8 +194,13 @@ async fn find_key(edge: &Edge, view: &SourceView, token: &Unverified<'_>) -> Res
         source: view.source.clone(),
         keys: Some(fetched),
     };
-    remember(source_id, view);
-    Ok((key, KeysFrom::Fetched))
+    remember(source_id, Some(view));
+    let keys = if wait_ms == 0 {
+        KeysFrom::Fetched
+    } else {
+        KeysFrom::Cached
+    };
+    Ok((key, keys))
 }
 
 /// What is known of a source: by this isolate, by the edge's copies, or by the object itself (when `fresh`).
@@ -202,29 +208,36 @@ async fn view(edge: &Edge, source_id: &str, fresh: bool) -> Result<SourceView, A
     if !fresh {
         let now = now_ms();
         let known = VIEWS.with_borrow(|views| {
-            views
-                .get(source_id)
+            let known = views.get(source_id);
+            known
                 .filter(|(at, _)| now.saturating_sub(*at) < VIEW_MAX_AGE_MS)
                 .cloned()
         });
         if let Some((_, view)) = known {
-            return Ok(view);
+            return view.ok_or_else(ApiError::not_found);
         }
         if let Some(source) = kv::get::<Source>(edge.env(), &source_copy(source_id)).await {
             let keys = kv::get::<FetchedKeys>(edge.env(), &keys_copy(source_id)).await;
             let view = SourceView { source, keys };
-            remember(source_id, view.clone());
+            remember(source_id, Some(view.clone()));
             return Ok(view);
         }
     }
-    let SourceReply::View(view) = edge.source(source_id)?.ask(&SourceCommand::View).await? else {
-        return Err(ApiError::internal("source", "an unexpected reply"));
-    };
-    remember(source_id, (*view).clone());
-    Ok(*view)
+    match edge.source(source_id)?.tell(&SourceCommand::View).await? {
+        Ok(SourceReply::View(view)) => {
+            remember(source_id, Some((*view).clone()));
+            Ok(*view)
+        }
+        Err(Refusal::Gone) => {
+            remember(source_id, None);
+            Err(ApiError::not_found())
+        }
+        Err(refusal) => Err(ApiError::refused(refusal)),
+        Ok(_) => Err(ApiError::internal("source", "an unexpected reply")),
+    }
 }
 
-fn remember(source_id: &str, view: SourceView) {
+fn remember(source_id: &str, view: Option<SourceView>) {
     VIEWS.with_borrow_mut(|views| {
         if views.len() >= MAX_VIEWS {
             views.clear();

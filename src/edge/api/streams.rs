@@ -52,7 +52,7 @@ pub async fn read(call: Call) -> Result<Response, ApiError> {
     let command = StreamCommand::Read {
         client_id: Some(caller.client_id.clone()),
     };
-    if let Some(stream_id) = parameter(&request, "stream_id") {
+    if let Some(stream_id) = parameter(&request, "stream_id")? {
         let StreamReply::Stream(stream) = edge.stream(&stream_id)?.ask(&command).await? else {
             return Err(ApiError::internal("stream", "an unexpected reply"));
         };
@@ -86,7 +86,7 @@ pub async fn read(call: Call) -> Result<Response, ApiError> {
 pub async fn delete(call: Call) -> Result<Response, ApiError> {
     let Call { edge, request, .. } = call;
     let caller = auth::client(&edge, request.headers(), Scope::SsfManage).await?;
-    let stream_id = parameter(&request, "stream_id")
+    let stream_id = parameter(&request, "stream_id")?
         .ok_or_else(|| ApiError::bad_request("Name the stream to delete in the query: ?stream_id=…"))?;
     edge.stream(&stream_id)?;
     let command = TenantCommand::DeleteStream {

@@ -77,7 +77,14 @@ impl StreamObject {
             allow_loopback: settings.allow_loopback,
             own_host,
         };
-        EndpointUrl::parse(&endpoint_url, &policy).map_err(|error| fault("push endpoint", error))?;
+        if let Err(error) = EndpointUrl::parse(&endpoint_url, &policy) {
+            let detail = format!("the endpoint is not allowed by the settings of this service: it {error}");
+            self.with(|live| {
+                live.last_error = Some(json!({"at": started, "detail": detail}));
+                Ok(())
+            })?;
+            return Err(fault("push endpoint", error));
+        }
         let authorization = match sealed {
             None => None,
             Some(sealed) => Some(self.open_authorization(&settings, &sealed).await?),
@@ -233,10 +240,7 @@ impl StreamObject {
             } else {
                 settings.long_poll_ms
             };
-        let turn = self.polls.get() + 1;
-        self.polls.set(turn);
-        // Whoever has waited longest makes room.
-        self.bell.ring();
+        let mut turn = None;
         let (items, more) = loop {
             let rung = self.bell.count();
             let (items, more, waits) = self.with(|live| {
@@ -250,7 +254,12 @@ impl StreamObject {
                 Ok((items, more, waits))
             })?;
             let left = deadline.saturating_sub(now_ms());
-            if waits || left == 0 || self.polls.get() >= turn + MAX_HELD_POLLS {
+            if waits || left == 0 {
+                break (items, more);
+            }
+            // Only polls that are held count. Whoever has waited longest makes room.
+            let turn = *turn.get_or_insert_with(|| self.next_turn());
+            if self.polls.get() >= turn + MAX_HELD_POLLS {
                 break (items, more);
             }
             select(pin!(self.bell.after(rung)), Delay::from(Duration::from_millis(left))).await;
@@ -269,6 +278,13 @@ impl StreamObject {
             sets: sets.map_err(|error| fault("sign", error))?,
             more,
         })
+    }
+
+    fn next_turn(&self) -> u64 {
+        let turn = self.polls.get() + 1;
+        self.polls.set(turn);
+        self.bell.ring();
+        turn
     }
 
     /// POLL-R-1 to POLL-R-4: what is unknown or was done before is passed over, `ack` goes before `setErrs`.

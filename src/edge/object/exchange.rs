@@ -104,7 +104,7 @@ pub async fn push(job: Job, line: &Line) -> Pushed {
         jti: job.jti,
         number: job.attempt,
         signed_at,
-        sign_ms: sent_at - signed_at,
+        sign_ms: sent_at.saturating_sub(signed_at),
         sent_at,
         push_ms: 0,
         url: line.endpoint_url.clone(),
@@ -115,7 +115,7 @@ pub async fn push(job: Job, line: &Line) -> Pushed {
     let answer = match signed {
         Ok(set) => {
             let sent = send(&set, &attempt, line).await;
-            attempt.push_ms = now_ms() - sent_at;
+            attempt.push_ms = now_ms().saturating_sub(sent_at);
             attempt.set = set;
             match sent {
                 Ok(response) => {

@@ -7,7 +7,7 @@ use js_sys::{Function, Reflect};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use wasm_bindgen::JsCast;
+use wasm_bindgen::{JsCast, JsValue};
 use worker::{Request, Response, ScheduledTime, State};
 
 use crate::delivery::sql::SqlError;
@@ -62,11 +62,20 @@ pub struct Alarm {
 impl Alarm {
     /// Makes sure that the object wakes at `due` (Unix milliseconds) or before.
     pub async fn arm(&self, state: &State, due: u64) {
+        if self.at.get().is_none() {
+            // A new instance does not know yet where an earlier one has set it.
+            let stands = state.storage().get_alarm().await.ok().flatten();
+            self.at.set(stands.and_then(|at| u64::try_from(at).ok()));
+        }
+        if self.at.get().is_none_or(|at| at > due) {
+            self.set(state, due).await;
+        }
+    }
+
+    /// Sets the alarm, wherever it stands.
+    pub async fn set(&self, state: &State, due: u64) {
         // An alarm for this very instant, set while one runs, has been seen to get lost.
         let due = due.max(now_ms() + 1);
-        if self.at.get().is_some_and(|at| at <= due) {
-            return;
-        }
         self.at.set(Some(due));
         let offset = i64::try_from(due.saturating_sub(now_ms())).unwrap_or(i64::MAX);
         if let Err(error) = state.storage().set_alarm(ScheduledTime::from(offset)).await {
@@ -86,14 +95,48 @@ impl Alarm {
     }
 }
 
-/// Restarts the object from what is stored. Whoever is being served by it sees an error.
+/// Something that is done at most once a minute, such as writing a copy that callers can ask for as often as they like.
+#[derive(Default)]
+pub struct Seldom {
+    last: Cell<Option<u64>>,
+}
+
+impl Seldom {
+    const EVERY_MS: u64 = 60_000;
+
+    /// Whether it may be done now; then it counts as done.
+    pub fn due(&self, now: u64) -> bool {
+        let due = self
+            .last
+            .get()
+            .is_none_or(|last| now.saturating_sub(last) >= Self::EVERY_MS);
+        if due {
+            self.last.set(Some(now));
+        }
+        due
+    }
+}
+
+/// Restarts the object from what is stored; what was written in this turn goes with it. Whoever is being served sees an error.
+///
+/// The call ends the execution it is made in, so it is made from a microtask: wasm frames that never return would keep their
+/// part of the stack that all objects of the isolate share.
 pub fn abort(state: &State, why: &str) {
     log::line(Level::Error, "object_aborted", json!({"why": why}));
-    let raw: &wasm_bindgen::JsValue = state.as_raw().as_ref();
-    let called = Reflect::get(raw, &"abort".into())
+    let raw: &JsValue = state.as_raw().as_ref();
+    let queued = Reflect::get(raw, &"abort".into())
         .and_then(|abort| abort.dyn_into::<Function>())
-        .and_then(|abort| abort.call1(raw, &why.into()));
-    if called.is_err() {
+        .and_then(|abort| {
+            abort
+                .dyn_ref::<Function>()
+                .map(|abort| abort.bind1(raw, &why.into()))
+                .ok_or(JsValue::NULL)
+        })
+        .and_then(|bound| {
+            let queue: Function = Reflect::get(&js_sys::global(), &"queueMicrotask".into())?.dyn_into()?;
+            queue.call1(&JsValue::UNDEFINED, &bound)
+        });
+    if queued.is_err() {
         log::line(Level::Error, "abort_failed", json!({}));
     }
 }

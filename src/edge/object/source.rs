@@ -18,11 +18,11 @@ use crate::protocol::endpoint_url::{EndpointUrl, UrlPolicy};
 use crate::protocol::jose::jwk::Jwks;
 use crate::protocol::metadata::{SSF_CONFIGURATION, TransmitterMetadata, well_known_url};
 use crate::receiver::inbox::{self, Accepted};
-use crate::receiver::keys::{FetchedKeys, wait_ms};
+use crate::receiver::keys::{FetchedKeys, are_fresh, wait_ms};
 use crate::receiver::source::{self, Source};
 
 use super::bell::Bell;
-use super::serve::{Alarm, abort, fault, serve};
+use super::serve::{Alarm, Seldom, abort, fault, serve};
 
 /// Time for the issuer's metadata, and again for its keys.
 const FETCH_TIMEOUT_MS: u32 = 5_000;
@@ -41,6 +41,8 @@ pub struct SourceObject {
     fetching: Cell<bool>,
     /// The last time the issuer was asked for its keys, whatever came of it.
     asked_at: Cell<Option<u64>>,
+    /// When the edge's copy was written last.
+    copied_at: Seldom,
     gone: Cell<bool>,
 }
 
@@ -56,6 +58,7 @@ impl DurableObject for SourceObject {
             fetched: Bell::default(),
             fetching: Cell::default(),
             asked_at: Cell::default(),
+            copied_at: Seldom::default(),
             gone: Cell::default(),
         }
     }
@@ -93,8 +96,10 @@ impl SourceObject {
             SourceCommand::Create { source } => self.create(*source).await,
             SourceCommand::View => {
                 let view = self.view()?;
-                // Whoever asks had no copy, or an old one.
-                let _ = kv::put(&self.env, &source_copy(&view.source.source_id), &view.source).await;
+                // Whoever asks may have found no copy.
+                if self.copied_at.due(now_ms()) {
+                    let _ = kv::put(&self.env, &source_copy(&view.source.source_id), &view.source).await;
+                }
                 Ok(SourceReply::View(Box::new(view)))
             }
             SourceCommand::RefreshKeys => self.refresh_keys().await,
@@ -115,6 +120,9 @@ impl SourceObject {
     }
 
     async fn create(&self, source: Source) -> Answer<SourceReply> {
+        if self.gone.get() {
+            return Err(Refusal::Gone);
+        }
         source.save(&self.sql)?;
         self.source.replace(Some(source.clone()));
         // The copy only saves calls to this object.
@@ -204,7 +212,8 @@ impl SourceObject {
     /// The keys as they are. They count as fresh when somebody else's fetch brought them after `since`.
     fn stored_keys(&self, since: u64, interval_ms: u64) -> Answer<SourceReply> {
         self.source()?;
-        let keys = source::load_keys(&self.sql)?.ok_or_else(keys_unavailable)?;
+        let keys = source::load_keys(&self.sql)?.filter(|keys| are_fresh(keys, now_ms()));
+        let keys = keys.ok_or_else(keys_unavailable)?;
         let fresh = keys.fetched_at >= since;
         let wait_ms = if fresh {
             0

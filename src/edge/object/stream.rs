@@ -25,7 +25,7 @@ use super::serve::{Alarm, abort, fault, serve};
 /// What the seal of a receiver's authorization header authenticates, beside the object's id.
 pub const AUTHORIZATION_PLACE: &str = "authorization_header";
 
-/// A failed run is tried again after this.
+/// A run that could not begin is tried again after this at first.
 const RUN_AGAIN_MS: u64 = 5_000;
 
 /// Work overdue by this much means that the alarm was lost or hangs.
@@ -80,11 +80,16 @@ pub struct StreamObject {
     /// Rung when something was appended, or the stream is gone.
     pub(super) bell: Bell,
     pub(super) key: RefCell<Option<(u64, SealedKey)>>,
-    /// Counts polls, so that the oldest of too many held ones is let go.
+    /// Counts held polls, so that the oldest of too many held ones is let go.
     pub(super) polls: Cell<u64>,
     /// Deleted in this life: nothing may touch storage again.
     gone: Cell<bool>,
-    running: Cell<bool>,
+    /// A write failed: this instance is about to be replaced by one that starts from what is stored.
+    broken: Cell<bool>,
+    /// Since when a run is under way.
+    running_since: Cell<Option<u64>>,
+    /// Runs in a row that could not begin, by our own fault.
+    failed_runs: Cell<u32>,
     poked_at: Cell<Option<u64>>,
 }
 
@@ -101,7 +106,9 @@ impl DurableObject for StreamObject {
             key: RefCell::default(),
             polls: Cell::default(),
             gone: Cell::default(),
-            running: Cell::default(),
+            broken: Cell::default(),
+            running_since: Cell::default(),
+            failed_runs: Cell::default(),
             poked_at: Cell::default(),
         }
     }
@@ -115,14 +122,19 @@ impl DurableObject for StreamObject {
     /// Never fails: the platform would retry a few times and then drop the alarm. Failed work is armed again instead.
     async fn alarm(&self) -> worker::Result<Response> {
         self.alarm.went_off();
-        self.running.set(true);
+        self.poked_at.set(None);
+        let started = now_ms();
+        self.running_since.set(Some(started));
         let delivered = self.deliver().await;
-        self.running.set(false);
+        self.running_since.set(None);
         let pruned = self.prune();
         match delivered.and(pruned) {
-            Ok(()) => self.rearm().await,
+            Ok(()) => {
+                self.failed_runs.set(0);
+                self.rearm().await;
+            }
             Err(Refusal::Gone) => {}
-            Err(_) => self.alarm.arm(&self.state, now_ms() + RUN_AGAIN_MS).await,
+            Err(_) => self.run_again_later(started).await,
         }
         Response::empty()
     }
@@ -134,6 +146,9 @@ impl StreamObject {
         if self.gone.get() {
             return Err(Refusal::Gone);
         }
+        if self.broken.get() {
+            return Err(Refusal::Internal);
+        }
         let mut slot = self.live.borrow_mut();
         if slot.is_none() {
             *slot = self.load()?;
@@ -141,6 +156,7 @@ impl StreamObject {
         let result = work(slot.as_mut().ok_or(Refusal::Gone)?);
         if matches!(result, Err(Refusal::Internal)) {
             *slot = None;
+            self.broken.set(true);
             abort(&self.state, "a fault while writing");
         }
         result
@@ -235,7 +251,7 @@ impl StreamObject {
         if matched > 0 {
             self.bell.ring();
             // A run under way takes the new events in; it arms the alarm itself when it ends.
-            if !self.running.get() {
+            if self.running_since.get().is_none() {
                 self.rearm().await;
             }
         }
@@ -289,16 +305,44 @@ impl StreamObject {
                 let oldest = live.outbox.prune(&self.sql, now.saturating_sub(keep) + 1)?;
                 // Still due when there was more than one go's worth.
                 live.prune_at = oldest.map(|at| (at + keep).max(now + 1));
-            } else if live.prune_at.is_none() {
-                live.prune_at = live.outbox.oldest_delivered(&self.sql)?.map(|at| at + keep);
             }
             Ok(())
         })
     }
 
+    /// When the oldest delivered chunk may go.
+    fn next_prune(&self, live: &Live) -> Answer<Option<u64>> {
+        let settings = context::settings(&self.env).map_err(|error| fault("settings", error))?;
+        let keep = settings.retention_ms.max(LEAST_RETENTION_MS);
+        Ok(live.outbox.oldest_delivered(&self.sql)?.map(|at| at + keep))
+    }
+
+    /// A run could not begin, or end, for reasons of ours: a key that does not open, a setting that forbids the endpoint. The
+    /// events wait, the operator can see why, and the tries grow rarer.
+    async fn run_again_later(&self, started: u64) {
+        let failed = self.failed_runs.get().saturating_add(1);
+        self.failed_runs.set(failed);
+        let _ = self.with(|live| {
+            let known = live.last_error.as_ref().and_then(|error| error.get("at")?.as_u64());
+            if known.is_none_or(|at| at < started) {
+                let detail = "delivery could not begin, by a fault of this service: its log says which";
+                live.last_error = Some(json!({"at": started, "detail": detail}));
+            }
+            Ok(())
+        });
+        let Ok(settings) = context::settings(&self.env) else {
+            return;
+        };
+        let wait = settings.retry.backoff_ms(failed, 1.0).max(RUN_AGAIN_MS);
+        self.alarm.set(&self.state, now_ms() + wait).await;
+    }
+
     /// Sets the alarm to the earliest thing that waits: delivery of a push stream, or pruning.
     async fn rearm(&self) {
         let due = self.with(|live| {
+            if live.prune_at.is_none() {
+                live.prune_at = self.next_prune(live)?;
+            }
             let deliver = live.delivery_due(now_ms());
             Ok(deliver.into_iter().chain(live.prune_at).min())
         });
@@ -311,6 +355,9 @@ impl StreamObject {
     /// again once; if that does not help, the object is restarted.
     async fn watch(&self) {
         let now = now_ms();
+        if self.running_since.get().is_some_and(|since| since + OVERDUE_MS > now) {
+            return;
+        }
         let overdue = self.with(|live| {
             let first = live.outbox.window().next().map(|item| item.at);
             let due = live.delivery_due(now);
@@ -325,8 +372,7 @@ impl StreamObject {
         match self.poked_at.get() {
             None => {
                 self.poked_at.set(Some(now));
-                self.alarm.went_off();
-                self.alarm.arm(&self.state, now).await;
+                self.alarm.set(&self.state, now).await;
             }
             Some(at) if at + OVERDUE_MS < now => abort(&self.state, "the alarm hangs"),
             Some(_) => {}

@@ -32,7 +32,7 @@ use crate::transmitter::keyring::{self, SigningKey};
 use crate::transmitter::registry::{self, Child, Client, Kind, State as ChildState};
 use crate::transmitter::stream::Stream;
 
-use super::serve::{Alarm, call_failed, fault, serve};
+use super::serve::{Alarm, Seldom, call_failed, fault, serve};
 use super::stub;
 
 /// A change that spans objects and is still unfinished after this was cut off by a crash.
@@ -47,6 +47,8 @@ pub struct TenantObject {
     env: Env,
     sql: EdgeSql,
     alarm: Alarm,
+    /// When the copy of the keys was written last.
+    copied_at: Seldom,
     /// Children whose change this instance is carrying out right now.
     busy: RefCell<HashSet<String>>,
 }
@@ -59,6 +61,7 @@ impl DurableObject for TenantObject {
             env,
             sql,
             alarm: Alarm::default(),
+            copied_at: Seldom::default(),
             busy: RefCell::default(),
         }
     }
@@ -99,7 +102,9 @@ impl TenantObject {
                 self.signing_key(&settings).await?;
                 let published = keyring::published(&self.sql)?;
                 // Who asks found no copy, or one without the key it wants.
-                let _ = kv::put(&self.env, JWKS_COPY, &published).await;
+                if self.copied_at.due(now_ms()) {
+                    let _ = kv::put(&self.env, JWKS_COPY, &published).await;
+                }
                 Ok(TenantReply::Jwks(published))
             }
             TenantCommand::SigningKey => {
@@ -364,9 +369,10 @@ impl TenantObject {
         routes: &[String],
         create: impl AsyncFnOnce() -> Result<Answer<()>, crate::edge::error::ApiError>,
     ) -> Answer<()> {
-        registry::begin_child(&self.sql, child, routes)?;
-        self.busy.borrow_mut().insert(child.id.clone());
+        // Armed before the first row: whatever is left in the middle from here on is found.
         self.alarm.arm(&self.state, now_ms() + REPAIR_AFTER_MS).await;
+        self.busy.borrow_mut().insert(child.id.clone());
+        registry::begin_child(&self.sql, child, routes)?;
         let created = create()
             .await
             .map_err(|error| call_failed(&error))
@@ -418,7 +424,12 @@ impl TenantObject {
         }
         meta::migrate(&self.sql, registry::MIGRATIONS)?;
         let mut left = false;
-        for child in registry::unfinished(&self.sql)? {
+        for left_over in registry::unfinished(&self.sql)? {
+            // Looked at anew: while another child was being deleted this one may have been completed.
+            let child = registry::child(&self.sql, left_over.kind, &left_over.id)?;
+            let Some(child) = child.filter(|child| child.state != ChildState::Active) else {
+                continue;
+            };
             let busy = self.busy.borrow().contains(&child.id);
             if busy || self.delete_object(&child).await.is_err() {
                 left = true;
