@@ -21,9 +21,7 @@ pub enum Answer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HoldReason {
-    /// 429: the event is not to blame for the rate it meets (WH-2.2-34).
-    RateLimited,
-    /// Any other failure with `Retry-After`.
+    /// 429, or any other failure with `Retry-After`.
     RetryAfter,
     /// 401 or 403.
     Unauthorized,
@@ -57,6 +55,8 @@ pub enum Verdict {
         reason: HoldReason,
         detail: String,
         not_before: Option<u64>,
+        /// Whether it counts as an attempt of the event.
+        counts: bool,
     },
 }
 
@@ -80,6 +80,7 @@ pub fn judge(answer: &Answer, now: u64) -> Verdict {
         reason,
         detail: detail.clone(),
         not_before,
+        counts: true,
     };
     match status {
         // RFC 8935 wants 202; a receiver that says 200 or 204 has accepted all the same (PUSH-2.3-7).
@@ -96,9 +97,11 @@ pub fn judge(answer: &Answer, now: u64) -> Verdict {
         413 => dead("too_large", &detail),
         410 => hold(HoldReason::Gone),
         429 => Verdict::Hold {
-            reason: HoldReason::RateLimited,
+            reason: HoldReason::RetryAfter,
             detail,
             not_before: Some(not_before.unwrap_or(now.saturating_add(UNSPECIFIED_RATE_WAIT_MS))),
+            // An event is not to blame for the rate it meets (WH-2.2-34).
+            counts: false,
         },
         451 => hold(HoldReason::Legal),
         // Whoever names a time is obeyed, whatever else the answer says (WH-2.2-36).

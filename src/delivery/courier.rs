@@ -222,10 +222,9 @@ impl Courier {
                 reason,
                 detail,
                 not_before,
+                counts,
             } => {
-                if *reason != HoldReason::RateLimited
-                    && let Err(death) = self.failed(lane, detail, now, 0.0)
-                {
+                if *counts && let Err(death) = self.failed(lane, detail, now, 0.0) {
                     return Outcome::Dead(death);
                 }
                 let in_a_row = self.hold.map_or(0, |hold| hold.in_a_row).saturating_add(1);

@@ -45,6 +45,7 @@ fn hold(reason: HoldReason, not_before: Option<u64>) -> Verdict {
         reason,
         detail: "no".into(),
         not_before,
+        counts: true,
     }
 }
 
@@ -125,10 +126,15 @@ fn retry_after_holds_the_whole_stream_in_full_and_costs_the_event_no_attempt() {
     let mut courier = Courier::new(POLICY, "");
     courier.next(&outbox, NOW);
     courier.next(&outbox, NOW);
-    let verdict = hold(HoldReason::RateLimited, Some(NOW + 7000));
+    let verdict = Verdict::Hold {
+        reason: HoldReason::RetryAfter,
+        detail: "429".into(),
+        not_before: Some(NOW + 7000),
+        counts: false,
+    };
     assert_eq!(
         courier.handle(at(0), &verdict, NOW, 1.0),
-        Outcome::HeldUntil(NOW + 7100, HoldReason::RateLimited)
+        Outcome::HeldUntil(NOW + 7100, HoldReason::RetryAfter)
     );
     // The other push had left before: its success does not lift what the endpoint asked for.
     courier.handle(at(1), &Verdict::Delivered, NOW, 0.0);

@@ -40,7 +40,7 @@ fn an_event_goes_from_its_publisher_to_an_inbox() {
     assert_eq!(acme.api.get(&stream.path(), 200), stream.configuration);
 
     let published = event("evt-1", "ana@example.com");
-    assert_eq!(publish(&instance.operator(), &[published.clone()]), 1);
+    assert_eq!(publish(&instance.operator(), std::slice::from_ref(&published)), 1);
 
     let page = eventually("the event is in the inbox", || {
         let page = source.page(&instance, "?limit=10");
