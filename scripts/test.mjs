@@ -5,10 +5,12 @@
 import fs from 'node:fs';
 import { build } from './build.mjs';
 import { inRoot } from './lib/paths.mjs';
-import { main, show } from './lib/run.mjs';
+import { main, run, show } from './lib/run.mjs';
+import { step } from './lib/step.mjs';
 import { ensureChromium } from './setup/chromium.mjs';
 import { modernNode } from './setup/npm.mjs';
 import { nativeEnv } from './setup/toolchain.mjs';
+import { setup } from './setup.mjs';
 
 /** Tests in JavaScript: the serving scripts, the page in a browser, wrangler. */
 const SUITES = ['tests/serve', 'tests/page', 'tests/wrangler'];
@@ -16,16 +18,24 @@ const SUITES = ['tests/serve', 'tests/page', 'tests/wrangler'];
 await main(async () => {
   const filters = process.argv.slice(2);
   const profile = process.env.HELIOGRAPH_PROFILE || (process.env.CI === 'true' ? 'release' : 'quick');
-  const directory = await build(profile);
-  const env = { HELIOGRAPH_PROFILE: profile, HELIOGRAPH_BUILD: directory };
+  await setup();
+  const native = await nativeEnv();
+  // Both at once: each has long stretches in which it uses one core only.
+  const [worker, tests] = await Promise.allSettled([build(profile), compileTests(native)]);
+  for (const { reason } of [worker, tests]) if (reason) throw reason;
 
-  await cargoTest(filters, { ...await nativeEnv(), ...env });
+  const env = { HELIOGRAPH_PROFILE: profile, HELIOGRAPH_BUILD: worker.value };
+  await cargoTest(filters, { ...native, ...env });
   if (filters.length > 0) return;
   const files = SUITES.flatMap(testFiles);
   if (files.some((file) => file.startsWith('tests/page/'))) env.CHROMIUM = await ensureChromium();
   // One after another: each starts a runtime or a browser of its own.
   await show(modernNode(), ['--test', '--test-concurrency=1', ...files], env);
 });
+
+function compileTests(env) {
+  return step('compiling the tests', null, () => run('cargo', ['test', '--lib', '--tests', '--no-run'], { env }));
+}
 
 async function cargoTest(filters, env) {
   // With a name: only the unit tests and the integration tests that match, and no documentation tests.

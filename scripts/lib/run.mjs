@@ -3,6 +3,7 @@
 import { spawn } from 'node:child_process';
 import path from 'node:path';
 import { root } from './paths.mjs';
+import { note } from './step.mjs';
 
 /** An expected failure: its message says what to do, so no stack trace is printed. */
 export class Failure extends Error {}
@@ -38,7 +39,7 @@ export function run(program, args, { env = {}, cwd = root, inherit = false, inpu
 
 /** Runs a program whose output is for the reader: a test runner, a linter, wrangler. */
 export async function show(program, args, env = {}) {
-  process.stderr.write(`heliograph: ${[path.basename(program), ...args].join(' ')}\n`);
+  note([path.basename(program), ...args].join(' '));
   await run(program, args, { env, inherit: true });
 }
 
