@@ -60,7 +60,8 @@ fn one_byte_too_many_is_too_many() {
         };
         let path = route.path(&world);
         // What is drained goes far beyond the limit.
-        for length in [route.limit() + 1, 4 * 1024 * 1024, 8 * 1024 * 1024] {
+        let drained = if route.pattern == "/events" { 8 } else { 2 };
+        for length in [route.limit() + 1, drained * 1024 * 1024] {
             let body = match route.takes {
                 Takes::Set => vec![b'a'; length],
                 _ => good_body(route, length).0,

@@ -28,7 +28,18 @@ pub fn soon() -> Options {
 impl Line {
     #[track_caller]
     pub fn start(options: Options) -> Self {
-        let instance = Instance::start(options);
+        Self::on(Instance::start(options))
+    }
+
+    /// Another stream to another receiver, in place of this one.
+    #[track_caller]
+    pub fn anew(self) -> Self {
+        self.stream.delete();
+        Self::on(self.instance)
+    }
+
+    #[track_caller]
+    fn on(instance: Instance) -> Self {
         let receiver = ScriptedReceiver::start();
         let acme = Acme::register(&instance, &[&receiver.url("/")]);
         let stream = acme.push_stream(&receiver.url("/events"));

@@ -91,7 +91,7 @@ fn push(feed: &Feed, set: &str) -> Answer {
 
 #[test]
 fn a_rotation_of_keys_loses_nothing() {
-    let feed = Feed::start(Options::default().set("KEY_REFETCH_MS", 1000));
+    let feed = Feed::start(Options::default().set("KEY_REFETCH_MS", 500));
     feed.source
         .push(&feed.instance, &feed.transmitter.draft(ACME_AUDIENCE).sign(), 202);
     // The issuer turns to a new key at once. For a transmitter like ours a 400 is the end of an event, so until the keys may be
