@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { inRoot } from '../lib/paths.mjs';
-import { Failure, outputOf } from '../lib/run.mjs';
+import { Failure, mergeEnv, outputOf } from '../lib/run.mjs';
 
 export const TARGET = 'wasm32-unknown-unknown';
 
@@ -24,12 +24,14 @@ export async function usableCompiler(env) {
   return Number(minor) >= Number(minimum) ? version : null;
 }
 
-/** Whether rustc has a standard library for the target that fits it, found out by compiling an empty crate. */
+/** Whether rustc has a standard library for the target that fits it, and a linker: found out by building an empty crate. */
 export async function canCompile(env) {
   const work = fs.mkdtempSync(path.join(os.tmpdir(), 'heliograph-probe-'));
   try {
     // Standard input is the empty source. The output is a real file: rustc replaces whatever it is told to write.
-    const args = ['-', '--target', TARGET, '--crate-type=rlib', '--crate-name=probe', '--emit=metadata', '--out-dir', work];
+    const args = ['-', '--target', TARGET, '--crate-type=cdylib', '--crate-name=probe', '--out-dir', work];
+    const linker = mergeEnv(env).CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER;
+    if (linker) args.push('-C', `linker=${linker}`);
     return (await outputOf('rustc', args, { env })) !== null;
   } finally {
     fs.rmSync(work, { recursive: true, force: true });

@@ -33,11 +33,12 @@ export async function ensureDebianToolchain() {
   const linker = findLinker();
   if (!linker) throw new Failure(`No wasm linker: neither rust-lld of a rustup toolchain nor wasm-ld of ${LLD_PACKAGE}.`);
 
-  const env = environment(linker);
-  await step(`building the standard library for ${TARGET}`, 'about 1 min, once', () => buildStandardLibrary(env));
-  const built = await debianToolchain();
-  if (!built) throw new Failure(`Debian's rustc still cannot compile for ${TARGET}.`);
-  return built;
+  if (!await debianToolchain()) {
+    await step(`building the standard library for ${TARGET}`, 'about 1 min, once', () => buildStandardLibrary(environment(linker)));
+  }
+  const complete = await debianToolchain();
+  if (!complete) throw new Failure(`Debian's rustc still cannot compile for ${TARGET}.`);
+  return complete;
 }
 
 /** Debian's programs first on PATH, through links in a directory of their own: /usr/bin as a whole would shadow more. */
