@@ -110,4 +110,6 @@ async function startReceiver() {
   };
 }
 
-const rate = (events, ms) => `${Math.round(events / (ms / 1000))} events/s`;
+function rate(events, ms) {
+  return `${Math.round(events / (ms / 1000))} events/s`;
+}

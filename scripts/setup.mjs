@@ -2,21 +2,17 @@
 // Each part is silent when nothing is missing.
 
 import { pathToFileURL } from 'node:url';
-import { inCache } from './lib/paths.mjs';
-import { withLock } from './lib/lock.mjs';
 import { main } from './lib/run.mjs';
 import { ensureNpmPackages } from './setup/npm.mjs';
 import { ensureToolchain } from './setup/toolchain.mjs';
 import { ensureTools } from './setup/tools.mjs';
 
 /** Returns `{ toolchain, tools }` for the build. */
-export function setup() {
-  return withLock(inCache('setup.lock'), async () => {
-    await ensureNpmPackages();
-    const toolchain = await ensureToolchain();
-    const tools = await ensureTools();
-    return { toolchain, tools };
-  });
+export async function setup() {
+  await ensureNpmPackages();
+  const toolchain = await ensureToolchain();
+  const tools = await ensureTools();
+  return { toolchain, tools };
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1]).href) await main(setup);

@@ -5,6 +5,7 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { withSetupLock } from '../lib/lock.mjs';
 import { inCache } from '../lib/paths.mjs';
 import { Failure, outputOf, run } from '../lib/run.mjs';
 import { step } from '../lib/step.mjs';
@@ -26,8 +27,10 @@ export async function debianToolchain() {
 
 /** The toolchain, completed where something is missing. */
 export async function ensureDebianToolchain() {
-  const ready = await debianToolchain();
-  if (ready) return ready;
+  return await debianToolchain() ?? withSetupLock(complete);
+}
+
+async function complete() {
   await ensureDebianPackages(PACKAGES, WHY, 'about 1 min, once');
   if (!findLinker()) await ensureDebianPackages([LLD_PACKAGE], WHY, 'once');
   const linker = findLinker();
@@ -36,9 +39,9 @@ export async function ensureDebianToolchain() {
   if (!await debianToolchain()) {
     await step(`building the standard library for ${TARGET}`, 'about 1 min, once', () => buildStandardLibrary(environment(linker)));
   }
-  const complete = await debianToolchain();
-  if (!complete) throw new Failure(`Debian's rustc still cannot compile for ${TARGET}.`);
-  return complete;
+  const toolchain = await debianToolchain();
+  if (!toolchain) throw new Failure(`Debian's rustc still cannot compile for ${TARGET}.`);
+  return toolchain;
 }
 
 /** Debian's programs first on PATH, through links in a directory of their own: /usr/bin as a whole would shadow more. */
@@ -46,8 +49,11 @@ function environment(linker) {
   const bin = inCache('debian-rust/bin');
   fs.mkdirSync(bin, { recursive: true });
   for (const name of ['cargo', 'rustc', 'rustdoc']) {
-    const link = path.join(bin, name);
-    if (!fs.existsSync(link)) fs.symlinkSync(path.join('/usr/bin', name), link);
+    try {
+      fs.symlinkSync(path.join('/usr/bin', name), path.join(bin, name));
+    } catch (error) {
+      if (error.code !== 'EEXIST') throw error;
+    }
   }
   return {
     PATH: bin + path.delimiter + process.env.PATH,

@@ -2,6 +2,7 @@
 
 import fs from 'node:fs';
 import path from 'node:path';
+import { withSetupLock } from '../lib/lock.mjs';
 import { inRoot } from '../lib/paths.mjs';
 import { Failure, run } from '../lib/run.mjs';
 import { step } from '../lib/step.mjs';
@@ -10,12 +11,14 @@ import { step } from '../lib/step.mjs';
 const WRANGLER_NODE = [22, 12];
 
 export async function ensureNpmPackages() {
-  if (upToDate()) return;
+  if (!upToDate()) await withSetupLock(async () => { if (!upToDate()) await install(); });
+}
+
+async function install() {
   // npm must not run on the very Node.js that it is about to replace.
   const bin = inRoot('node_modules/.bin');
   const PATH = process.env.PATH.split(path.delimiter).filter((part) => path.resolve(part) !== bin).join(path.delimiter);
-  await step('installing npm packages', 'about 15 s', () =>
-    run('npm', ['ci', '--no-audit', '--no-fund'], { env: { PATH } }));
+  await step('installing npm packages', 'about 15 s', () => run('npm', ['ci', '--no-audit', '--no-fund'], { env: { PATH } }));
   if (!fs.existsSync(pinnedNode())) {
     throw new Failure('npm did not run the install script of the package `node`. Allow install scripts (npm config get ignore-scripts) and run again.');
   }

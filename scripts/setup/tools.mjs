@@ -2,6 +2,7 @@
 // for minutes, hence the cheap profile.
 
 import fs from 'node:fs';
+import { withSetupLock } from '../lib/lock.mjs';
 import { inCache, npmBin } from '../lib/paths.mjs';
 import { run } from '../lib/run.mjs';
 import { step } from '../lib/step.mjs';
@@ -21,30 +22,29 @@ const CHEAP_PROFILE = {
 
 /** Returns the programs, and the environment that makes worker-build use ours instead of downloading its own. */
 export async function ensureTools() {
-  const bindgenVersion = lockedVersion('wasm-bindgen');
-  const workerBuild = await installed('worker-build', 'worker-build', WORKER_BUILD, ['--locked']);
+  const workerBuild = { crate: 'worker-build', program: 'worker-build', version: WORKER_BUILD, flags: ['--locked'] };
   // Its published lock file does not match its manifest: --locked fails.
-  const wasmBindgen = await installed('wasm-bindgen-cli', 'wasm-bindgen', bindgenVersion, []);
-  fs.rmSync(inCache('tools/target'), { recursive: true, force: true });
+  const wasmBindgen = { crate: 'wasm-bindgen-cli', program: 'wasm-bindgen', version: lockedVersion('wasm-bindgen'), flags: [] };
+  const missing = () => [workerBuild, wasmBindgen].filter((tool) => !fs.existsSync(fileOf(tool)));
+  if (missing().length > 0) await withSetupLock(() => compile(missing()));
   return {
-    workerBuild,
-    env: { WASM_BINDGEN_BIN: wasmBindgen, WASM_OPT_BIN: npmBin('wasm-opt'), ESBUILD_BIN: npmBin('esbuild') },
+    workerBuild: fileOf(workerBuild),
+    env: { WASM_BINDGEN_BIN: fileOf(wasmBindgen), WASM_OPT_BIN: npmBin('wasm-opt'), ESBUILD_BIN: npmBin('esbuild') },
   };
 }
 
-async function installed(crate, program, version, flags) {
-  const root = inCache('tools', `${crate}-${version}`);
-  const file = `${root}/bin/${program}`;
-  if (fs.existsSync(file)) return file;
+const rootOf = ({ crate, version }) => inCache('tools', `${crate}-${version}`);
+const fileOf = (tool) => `${rootOf(tool)}/bin/${tool.program}`;
+
+async function compile(tools) {
   fs.mkdirSync(inCache('tools'), { recursive: true });
-  const env = {
-    ...(await nativeEnv()),
-    ...CHEAP_PROFILE,
-    // One directory for both: they share a part of their dependencies.
-    CARGO_TARGET_DIR: inCache('tools/target'),
-    RUSTFLAGS: undefined,
-  };
-  const args = ['install', crate, '--version', version, '--bin', program, '--root', root, ...flags];
-  await step(`compiling ${crate} ${version}`, 'a few minutes, once', () => run('cargo', args, { env, cwd: inCache('tools') }));
-  return file;
+  // One directory for all: they share a part of their dependencies.
+  const target = inCache('tools/target');
+  const env = { ...await nativeEnv(), ...CHEAP_PROFILE, CARGO_TARGET_DIR: target, RUSTFLAGS: undefined };
+  for (const tool of tools) {
+    const { crate, program, version, flags } = tool;
+    const args = ['install', crate, '--version', version, '--bin', program, '--root', rootOf(tool), ...flags];
+    await step(`compiling ${crate} ${version}`, 'a few minutes, once', () => run('cargo', args, { env, cwd: inCache('tools') }));
+  }
+  fs.rmSync(target, { recursive: true, force: true });
 }
