@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { before, test } from 'node:test';
-import { met, open, picture, root, run, says, sharedOnly, step, worker } from './support.mjs';
+import { met, open, picture, root, run, runButton, says, sharedOnly, step, worker } from './support.mjs';
 
 let here;
 before(async () => { here = await worker(); });
@@ -20,6 +20,18 @@ test('the first paint needs no answer from the API', async (t) => {
   for (const name of ['Run it', 'Replay slowly']) await page.getByRole('button', { name, exact: true }).waitFor();
   for (const lane of ['You', 'Transmitter', 'Receiver']) assert.ok(await page.getByText(lane, { exact: true }).first().isVisible());
   assert.match(await step(page, 12).innerText(), /Not yet/);
+});
+
+test('a press before the page has come alive is not lost', async (t) => {
+  let release;
+  const held = new Promise((resolve) => { release = resolve; });
+  const page = await open(t, here.url, {
+    before: (page) => page.route('**/app.js', async (route) => { await held; await route.continue(); }),
+    until: 'commit',
+  });
+  await runButton(page).click();
+  release();
+  await says(page, /^Finished\./);
 });
 
 test('the static markup is the screen before anything has run', async (t) => {

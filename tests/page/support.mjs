@@ -90,7 +90,7 @@ async function theBrowser() {
  * policy and asked no other origin for anything; `expected` lists the console errors that the test is about.
  * `options` are Playwright's for a context; `before` prepares the page before it is loaded.
  */
-export async function open(t, url, { expected = [], before, at = '/', ...options } = {}) {
+export async function open(t, url, { expected = [], before, at = '/', until = 'load', ...options } = {}) {
   const context = await (await theBrowser()).newContext({ viewport: { width: 1280, height: 900 }, timezoneId: 'Europe/Berlin', ...options });
   const page = await context.newPage();
   page.setDefaultTimeout(PATIENCE_MS);
@@ -117,7 +117,7 @@ export async function open(t, url, { expected = [], before, at = '/', ...options
     await context.close();
     assert.deepEqual(complaints, []);
   });
-  await page.goto(new URL(at, url).href);
+  await page.goto(new URL(at, url).href, { waitUntil: until });
   return page;
 }
 

@@ -284,6 +284,7 @@ export function show(main) {
   addEventListener("beforeprint", printing);
   draw();
   main.replaceChildren(root);
+  if (window.heliographPressed?.()) press({ detail: 0 });
   return () => {
     run.stop();
     player.end();
