@@ -22,17 +22,19 @@ test('the first paint needs no answer from the API', async (t) => {
   assert.match(await step(page, 12).innerText(), /Not yet/);
 });
 
-test('a press before the page has come alive is not lost', async (t) => {
-  let release;
-  const held = new Promise((resolve) => { release = resolve; });
-  const page = await open(t, here.url, {
-    before: (page) => page.route('**/app.js', async (route) => { await held; await route.continue(); }),
-    until: 'commit',
+for (const [what, file] of [['the page has come alive', '**/app.js'], ['the Worker has said what it is', '**/console.json']]) {
+  test(`a press before ${what} is not lost`, async (t) => {
+    let release;
+    const held = new Promise((resolve) => { release = resolve; });
+    const page = await open(t, here.url, {
+      before: (page) => page.route(file, async (route) => { await held; await route.continue(); }),
+      until: 'commit',
+    });
+    await runButton(page).click();
+    release();
+    await says(page, /^Finished\./);
   });
-  await runButton(page).click();
-  release();
-  await says(page, /^Finished\./);
-});
+}
 
 test('the static markup is the screen before anything has run', async (t) => {
   const plain = await open(t, here.url, { javaScriptEnabled: false });

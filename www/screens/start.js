@@ -24,6 +24,7 @@ export function show(main) {
   let queued = false;
   let removing = null; // "working" or a Problem
   let wanted = false; // pressed without a token: runs once there is one
+  let early = null; // pressed before the Worker has said what it is: runs once it has
   let setupOpen = true;
 
   const changed = () => {
@@ -63,6 +64,11 @@ export function show(main) {
 
   function press(event) {
     if (run.phase === "running" || player.on) return;
+    if (session.worker === "asking") {
+      early = { detail: event.detail };
+      said("Running");
+      return;
+    }
     wanted = gate() === "signin";
     if (gate()) {
       document.getElementById("gate")?.querySelector("input, button, a")?.focus();
@@ -278,7 +284,13 @@ export function show(main) {
       ${explained()}`, root);
   }
 
-  const unlisten = onSession(changed);
+  const unlisten = onSession(() => {
+    changed();
+    if (!early || session.worker === "asking") return;
+    const event = early;
+    early = null;
+    press(event);
+  });
   addEventListener("times", changed);
   const printing = () => root.querySelectorAll("details").forEach((it) => (it.open = true));
   addEventListener("beforeprint", printing);
