@@ -40,10 +40,10 @@ impl PollRequest {
         let body = json::parse_strict(bytes, 8).map_err(PollError::Json)?;
         let members = problem::object(&body)?;
         Ok(PollRequest {
-            max_events: optional(members, "maxEvents", max_events)?,
-            return_immediately: optional(members, "returnImmediately", boolean)?.unwrap_or(false),
-            ack: optional(members, "ack", ack)?.unwrap_or_default(),
-            set_errs: optional(members, "setErrs", set_errs)?.unwrap_or_default(),
+            max_events: problem::optional(members, "maxEvents", max_events)?,
+            return_immediately: problem::optional(members, "returnImmediately", boolean)?.unwrap_or(false),
+            ack: problem::optional(members, "ack", ack)?.unwrap_or_default(),
+            set_errs: problem::optional(members, "setErrs", set_errs)?.unwrap_or_default(),
         })
     }
 }
@@ -57,18 +57,6 @@ pub fn response(sets: &[(String, String)], more: bool) -> Value {
     } else {
         json!({"sets": sets})
     }
-}
-
-fn optional<T>(
-    members: &Map<String, Value>,
-    name: &str,
-    read: fn(&Value) -> Result<T, Invalid>,
-) -> Result<Option<T>, Invalid> {
-    members
-        .get(name)
-        .map(read)
-        .transpose()
-        .map_err(|found| found.under(name))
 }
 
 /// A whole number from 0; one beyond our range asks for more than there can be, which is no reason to refuse.

@@ -88,6 +88,19 @@ pub fn text(value: &Value, max: usize) -> Result<&str, Invalid> {
     Ok(text)
 }
 
+/// Applies `read` to a member that is there. A `null` is there, and wrong.
+pub fn optional<T>(
+    members: &Map<String, Value>,
+    name: &str,
+    read: fn(&Value) -> Result<T, Invalid>,
+) -> Result<Option<T>, Invalid> {
+    members
+        .get(name)
+        .map(read)
+        .transpose()
+        .map_err(|found| found.under(name))
+}
+
 /// Refuses any member that is not in `known`: what we would not act on, we do not accept.
 pub fn only_members(object: &Map<String, Value>, known: &[&str]) -> Result<(), Invalid> {
     match object.keys().find(|name| !known.contains(&name.as_str())) {

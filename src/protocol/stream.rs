@@ -119,24 +119,11 @@ impl CreateRequest {
             return Err(Invalid::at(name, Problem::Refused("is set by the transmitter")));
         }
         Ok(CreateRequest {
-            delivery: optional(members, "delivery", Delivery::parse)?,
-            events_requested: optional(members, "events_requested", events_requested)?,
-            description: optional(members, "description", description)?,
+            delivery: problem::optional(members, "delivery", Delivery::parse)?,
+            events_requested: problem::optional(members, "events_requested", events_requested)?,
+            description: problem::optional(members, "description", description)?,
         })
     }
-}
-
-/// Applies `read` to a member that is there. A `null` is there, and wrong.
-fn optional<T>(
-    members: &Map<String, Value>,
-    name: &str,
-    read: fn(&Value) -> Result<T, Invalid>,
-) -> Result<Option<T>, Invalid> {
-    members
-        .get(name)
-        .map(read)
-        .transpose()
-        .map_err(|found| found.under(name))
 }
 
 fn events_requested(value: &Value) -> Result<Vec<String>, StreamError> {
