@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::protocol::record;
+
 use super::answer::{HoldReason, Verdict};
 use super::chunk::Lane;
 use super::dead_letters::Death;
@@ -97,7 +99,7 @@ impl Courier {
     /// A courier that goes on where `kept` (see [`Courier::kept`]) left off. State that cannot be read is forgotten: it only
     /// spaces retries.
     pub fn new(policy: Policy, kept: &str) -> Self {
-        let kept: Kept = serde_json::from_str(kept).unwrap_or_default();
+        let kept: Kept = record::read(kept).unwrap_or_default();
         Self {
             policy,
             lanes: kept.lanes.into_iter().collect(),

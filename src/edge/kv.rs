@@ -4,6 +4,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use worker::Env;
 
+use crate::protocol::record;
+
 use super::error::ApiError;
 
 /// How long a copy may be served from the edge's own cache, in seconds: the least the platform allows.
@@ -19,7 +21,7 @@ pub async fn get<T: DeserializeOwned>(env: &Env, key: &str) -> Option<T> {
         .text()
         .await
         .ok()??;
-    serde_json::from_str(&text).ok()
+    record::read(&text).ok()
 }
 
 /// Writes a copy.

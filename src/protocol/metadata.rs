@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::json::{self, JsonError};
+use super::record;
 
 /// The version of SSF that we speak (SSF-7.1-1).
 pub const SPEC_VERSION: &str = "1_0";
@@ -86,7 +87,7 @@ impl TransmitterMetadata {
         if !document.is_object() {
             return Err(MetadataError::Shape);
         }
-        let metadata = TransmitterMetadata::deserialize(document).map_err(|_| MetadataError::Shape)?;
+        let metadata: TransmitterMetadata = record::from_value(document).map_err(|_| MetadataError::Shape)?;
         if metadata.issuer != expected_issuer {
             return Err(MetadataError::WrongIssuer);
         }

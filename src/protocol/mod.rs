@@ -12,6 +12,7 @@ pub mod oauth;
 pub mod poll;
 pub mod problem;
 pub mod push;
+pub mod record;
 pub mod secret;
 pub mod set;
 pub mod stream;

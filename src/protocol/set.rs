@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::jose::jws::MAX_DEPTH;
 use super::json::{self, JsonError};
+use super::record;
 
 /// The JOSE `typ` of a SET (SSF-4.1.1-1).
 pub const TYP: &str = "secevent+jwt";
@@ -27,26 +28,21 @@ pub fn typ_is_set(typ: Option<&str>) -> bool {
 
 /// One or several receivers' names, as one JSON string or an array (SSF-4.1.8-1). Never empty.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(untagged, try_from = "RawAudience")]
+#[serde(untagged, try_from = "Value")]
 pub enum Audience {
     One(String),
     Many(Vec<String>),
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum RawAudience {
-    One(String),
-    Many(Vec<String>),
-}
-
-impl TryFrom<RawAudience> for Audience {
+impl TryFrom<Value> for Audience {
     type Error = &'static str;
 
-    fn try_from(raw: RawAudience) -> Result<Self, Self::Error> {
-        let audience = match raw {
-            RawAudience::One(value) => Audience::One(value),
-            RawAudience::Many(values) => Audience::Many(values),
+    fn try_from(value: Value) -> Result<Self, Self::Error> {
+        const SHAPE: &str = "an audience is a string or an array of strings";
+        let audience = match value {
+            Value::String(value) => Audience::One(value),
+            Value::Array(_) => Audience::Many(record::from_value(value).map_err(|_| SHAPE)?),
+            _ => return Err(SHAPE),
         };
         match audience.values() {
             [] => Err("an audience has at least one value"),
@@ -207,7 +203,7 @@ impl Claims {
         let iss = non_empty(&claims, "iss").ok_or(SetError::Issuer)?;
         let aud = claims
             .get("aud")
-            .and_then(|aud| Audience::deserialize(aud).ok())
+            .and_then(|aud| record::from_value(aud.clone()).ok())
             .ok_or(SetError::Audience)?;
         let jti = non_empty(&claims, "jti").ok_or(SetError::Jti)?;
         let iat = claims.get("iat").and_then(seconds).ok_or(SetError::Time("iat"))?;

@@ -38,19 +38,27 @@ pub type StreamError = Invalid;
 
 /// How the events of a stream leave us. Serialising leaves the receiver's secret out; whoever stores it seals it apart.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "method")]
+#[serde(tag = "method", try_from = "Value")]
 pub enum Delivery {
     #[serde(rename = "urn:ietf:rfc:8935")]
     Push {
         endpoint_url: String,
         /// Sent as the `Authorization` header of every push, unchanged (SSF-6.1.1-4).
-        #[serde(default, skip_serializing)]
+        #[serde(skip_serializing)]
         authorization_header: Option<Secret<String>>,
     },
     /// Also what a request without `delivery` means (SSF-8.1.1.1-8).
     #[default]
     #[serde(rename = "urn:ietf:rfc:8936")]
     Poll,
+}
+
+impl TryFrom<Value> for Delivery {
+    type Error = StreamError;
+
+    fn try_from(value: Value) -> Result<Self, StreamError> {
+        Delivery::parse(&value)
+    }
 }
 
 impl Delivery {

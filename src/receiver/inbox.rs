@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::delivery::meta::Migration;
 use crate::delivery::sql::{Row, Sql, SqlError};
+use crate::protocol::record;
 
 /// The tables of an inbox.
 pub const SCHEMA: Migration = &[
@@ -134,7 +135,7 @@ fn stored(row: &Row) -> Result<Stored, SqlError> {
     Ok(Stored {
         seq: row.int(0)?,
         at: u64::try_from(row.int(1)?).unwrap_or(0),
-        intake: serde_json::from_str(row.text(2)?).map_err(|error| SqlError::corrupt("intake", error))?,
+        intake: record::read(row.text(2)?).map_err(|error| SqlError::corrupt("intake", error))?,
         set: row.text(3)?.to_owned(),
     })
 }

@@ -8,6 +8,7 @@ use crate::delivery::sql::{Sql, SqlError};
 use crate::protocol::endpoint_url::{EndpointUrl, UrlPolicy};
 use crate::protocol::jose::jwk::Jwks;
 use crate::protocol::problem::{self, Invalid, Problem};
+use crate::protocol::record;
 use crate::protocol::set::Audience;
 
 use super::inbox;
@@ -150,7 +151,7 @@ impl Source {
         }
         meta::migrate(sql, MIGRATIONS)?;
         meta::get(sql, "source")?
-            .map(|text| serde_json::from_str(&text).map_err(|error| SqlError::corrupt("source", error)))
+            .map(|text| record::read(&text).map_err(|error| SqlError::corrupt("source", error)))
             .transpose()
     }
 }
@@ -164,7 +165,7 @@ pub fn save_keys(sql: &dyn Sql, keys: &FetchedKeys) -> Result<(), SqlError> {
 /// The transmitter's keys as last fetched.
 pub fn load_keys(sql: &dyn Sql) -> Result<Option<FetchedKeys>, SqlError> {
     meta::get(sql, "keys")?
-        .map(|text| serde_json::from_str(&text).map_err(|error| SqlError::corrupt("keys", error)))
+        .map(|text| record::read(&text).map_err(|error| SqlError::corrupt("keys", error)))
         .transpose()
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::delivery::meta::Migration;
 use crate::delivery::sql::{Row, Sql, SqlError};
 use crate::protocol::client::ClientMetadata;
+use crate::protocol::record;
 
 use super::keyring;
 
@@ -125,7 +126,7 @@ fn read_client(row: &Row) -> Result<Client, SqlError> {
     Ok(Client {
         client_id: row.text(0)?.to_owned(),
         created_at: u64::try_from(row.int(1)?).unwrap_or(0),
-        metadata: serde_json::from_str(row.text(2)?).map_err(|error| SqlError::corrupt("client", error))?,
+        metadata: record::read(row.text(2)?).map_err(|error| SqlError::corrupt("client", error))?,
     })
 }
 

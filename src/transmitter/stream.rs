@@ -9,6 +9,7 @@ use crate::delivery::outbox;
 use crate::delivery::sql::{Sql, SqlError};
 use crate::protocol::event::publish::NewEvent;
 use crate::protocol::json::canonical;
+use crate::protocol::record;
 use crate::protocol::set::{Envelope, content_hash, jti_for, jti_text};
 use crate::protocol::stream::Configuration;
 use crate::protocol::subject;
@@ -51,7 +52,7 @@ impl Stream {
         }
         meta::migrate(sql, MIGRATIONS)?;
         meta::get(sql, "stream")?
-            .map(|text| serde_json::from_str(&text).map_err(|error| SqlError::corrupt("stream", error)))
+            .map(|text| record::read(&text).map_err(|error| SqlError::corrupt("stream", error)))
             .transpose()
     }
 

@@ -15,6 +15,7 @@ use crate::edge::clock::now_ms;
 use crate::edge::command::{Answer, Refusal};
 use crate::edge::error::ApiError;
 use crate::edge::log::{self, Level};
+use crate::protocol::record;
 
 /// Reads a command, has it carried out, writes the answer.
 pub async fn serve<C, R, F>(mut request: Request, carry_out: impl FnOnce(C) -> F) -> worker::Result<Response>
@@ -24,7 +25,7 @@ where
     F: Future<Output = Answer<R>>,
 {
     let body = request.text().await?;
-    let answer: Answer<R> = match serde_json::from_str(&body) {
+    let answer: Answer<R> = match record::read(&body) {
         Ok(command) => carry_out(command).await,
         Err(error) => Err(fault("command", error)),
     };

@@ -11,6 +11,7 @@ use crate::edge::command::{
     Answer, SourceCommand, SourceReply, StreamCommand, StreamReply, TenantCommand, TenantReply,
 };
 use crate::edge::error::ApiError;
+use crate::protocol::record;
 
 /// A call that takes longer is given up: a panic elsewhere in the isolate may have swallowed its answer. Longer than any
 /// long poll.
@@ -95,6 +96,6 @@ impl ObjectStub {
             Either::Left((answer, _)) => answer.map_err(|error| unreachable(&error))?,
             Either::Right(_) => return Err(unreachable(&"timeout")),
         };
-        serde_json::from_str(&answer).map_err(|error| ApiError::internal("reply", error))
+        record::read(&answer).map_err(|error| ApiError::internal("reply", error))
     }
 }

@@ -7,6 +7,7 @@ use super::bearer::BearerError;
 use super::scope::ScopeSet;
 use crate::protocol::jose::jws::MAX_DEPTH;
 use crate::protocol::json;
+use crate::protocol::record;
 use crate::protocol::set::Audience;
 
 /// The JOSE `typ` of an access token (RFC 9068 2.1).
@@ -85,7 +86,7 @@ impl AccessToken {
         if !matches!(claims, Value::Object(_)) {
             return Err(TokenError::Malformed);
         }
-        AccessToken::deserialize(claims).map_err(|_| TokenError::Malformed)
+        record::from_value(claims).map_err(|_| TokenError::Malformed)
     }
 
     /// Whether the token is good at `now` (seconds since 1970) for the service `issuer`, which is also its audience.
