@@ -37,6 +37,21 @@ pub enum HoldReason {
     Failing,
 }
 
+impl HoldReason {
+    /// The reason in words, for receivers and operators.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::RetryAfter => "the endpoint asked to wait",
+            Self::Unauthorized => "the endpoint refused our authorization",
+            Self::Redirected => "the endpoint redirects, which is never followed",
+            Self::MethodRefused => "the endpoint does not take POST requests",
+            Self::Gone => "the endpoint says that it is gone",
+            Self::Legal => "the endpoint refuses for legal reasons",
+            Self::Failing => "the endpoint keeps failing",
+        }
+    }
+}
+
 /// What is to be done with the event and its stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {

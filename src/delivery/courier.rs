@@ -40,8 +40,23 @@ struct Failing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
     pub reason: HoldReason,
+    /// When the stream began to wait, through whatever probes failed since.
+    #[serde(default)]
+    pub since: u64,
     pub until: u64,
     in_a_row: u32,
+}
+
+impl Hold {
+    /// A hold that begins now and has no end yet.
+    pub fn new(reason: HoldReason, now: u64) -> Self {
+        Self {
+            reason,
+            since: now,
+            until: now,
+            in_a_row: 0,
+        }
+    }
 }
 
 /// The part that survives a restart, kept with the outbox's cursor.
@@ -125,6 +140,32 @@ impl Courier {
     /// Why the stream waits, if it does.
     pub fn hold(&self) -> Option<Hold> {
         self.hold
+    }
+
+    /// Tries the endpoint again at once, because somebody asks for it (SSF 8.1.2.2). A hold for failures in a row is lifted;
+    /// any other is the endpoint's own word and stays until an event probes it. Returns whether one stays.
+    pub fn ask_again(&mut self, now: u64) -> bool {
+        self.failures_in_a_row = 0;
+        self.hold = self.hold.filter(|hold| hold.reason != HoldReason::Failing);
+        for failing in self.lanes.values_mut() {
+            failing.next_at = failing.next_at.min(now);
+        }
+        if let Some(hold) = &mut self.hold {
+            hold.until = hold.until.min(now);
+        }
+        self.hold.is_some()
+    }
+
+    /// Forgets which subjects fail: their events are dropped. What the endpoint itself asked for stands.
+    pub fn forget_lanes(&mut self) {
+        self.lanes.clear();
+    }
+
+    /// Forgets what an endpoint did: the events go to another one from here on.
+    pub fn start_afresh(&mut self) {
+        self.lanes.clear();
+        self.hold = None;
+        self.failures_in_a_row = 0;
     }
 
     /// How often the first event of this lane was tried before.
@@ -216,7 +257,7 @@ impl Courier {
                 let over = self.failures_in_a_row.saturating_sub(FAILURES_BEFORE_HOLD);
                 if self.failures_in_a_row >= FAILURES_BEFORE_HOLD {
                     let until = now + self.policy.retry.backoff_ms(over + 1, draw);
-                    self.wait_until(HoldReason::Failing, until, over + 1);
+                    self.wait_until(HoldReason::Failing, now, until, over + 1);
                 }
                 Outcome::RetryAt(next_at)
             }
@@ -235,12 +276,7 @@ impl Courier {
                     Some(not_before) => not_before + self.policy.retry.backoff_ms(1, draw),
                     None => now + self.policy.retry.backoff_ms(in_a_row, draw),
                 };
-                self.wait_until(*reason, until, in_a_row);
-                let hold = self.hold.unwrap_or(Hold {
-                    reason: *reason,
-                    until,
-                    in_a_row,
-                });
+                let hold = self.wait_until(*reason, now, until, in_a_row);
                 Outcome::HeldUntil(hold.until, hold.reason)
             }
         }
@@ -271,15 +307,15 @@ impl Courier {
         }
     }
 
-    fn wait_until(&mut self, reason: HoldReason, until: u64, in_a_row: u32) {
-        let longer = self.hold.is_none_or(|hold| until >= hold.until);
-        if longer {
-            self.hold = Some(Hold {
-                reason,
-                until,
-                in_a_row,
-            });
-        }
+    /// Holds the stream, unless it is held for longer already. Returns the hold that stands.
+    fn wait_until(&mut self, reason: HoldReason, now: u64, until: u64, in_a_row: u32) -> Hold {
+        let new = Hold {
+            until,
+            in_a_row,
+            ..Hold::new(reason, self.hold.map_or(now, |hold| hold.since))
+        };
+        let stands = self.hold.filter(|hold| hold.until > until).unwrap_or(new);
+        *self.hold.insert(stands)
     }
 
     /// Counts a failed attempt; the instant of the next, or the end of the event's patience.

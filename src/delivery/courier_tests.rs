@@ -17,7 +17,7 @@ const POLICY: Policy = Policy {
 /// An outbox whose n-th event is about the n-th of these subjects.
 fn outbox(subjects: &[u8]) -> (TestSql, Outbox) {
     let sql = TestSql::default();
-    migrate(&sql, &[FIRST_SCHEMA]).unwrap();
+    migrate(&sql, &[FIRST_SCHEMA, crate::delivery::control::SCHEMA]).unwrap();
     let mut outbox = Outbox::load(&sql).unwrap();
     let items: Vec<_> = (1_u8..)
         .zip(subjects)
@@ -215,4 +215,58 @@ fn nothing_to_send_is_idle_even_under_a_hold() {
     courier.handle(at(0), &hold(HoldReason::Gone, None), NOW, 1.0);
     outbox.ack(at(0));
     assert_eq!(courier.next(&outbox, NOW), Next::Idle);
+}
+
+#[test]
+fn control_events_go_first_and_alone_pass_a_closed_gate() {
+    use crate::delivery::control::{Gate, Kind};
+    let (sql, mut outbox) = outbox(&[1, 2]);
+    let control = outbox.control();
+    control.add(&sql, Kind::Verification, [8; 16], vec![8], NOW).unwrap();
+    control.add(&sql, Kind::StreamUpdated, [9; 16], vec![9], NOW).unwrap();
+    let mut courier = Courier::new(POLICY, "");
+    outbox.set_gate(Gate::UpdatesOnly);
+    let update = Pos { seq: -2, idx: 0 };
+    assert_eq!(courier.next(&outbox, NOW), Next::Push(update));
+    assert_eq!(
+        courier.next(&outbox, NOW),
+        Next::AwaitAnswer,
+        "a paused stream sends nothing else"
+    );
+    assert_eq!(courier.handle(update, &retry(), NOW, 1.0), Outcome::RetryAt(NOW + 100));
+    assert_eq!(courier.next(&outbox, NOW), Next::WakeAt(NOW + 100));
+    outbox.set_gate(Gate::Open);
+    assert_eq!(
+        courier.next(&outbox, NOW),
+        Next::Push(at(0)),
+        "its failure does not hold the events"
+    );
+    assert_eq!(courier.next(&outbox, NOW + 100), Next::Push(Pos { seq: -1, idx: 0 }));
+}
+
+#[test]
+fn a_hold_remembers_when_it_began_and_somebody_may_ask_again() {
+    let (_sql, outbox) = outbox(&[1]);
+    let mut courier = Courier::new(POLICY, "");
+    courier.next(&outbox, NOW);
+    courier.handle(at(0), &hold(HoldReason::Gone, None), NOW, 1.0);
+    courier.next(&outbox, NOW + 200);
+    courier.handle(at(0), &hold(HoldReason::Gone, Some(NOW + 90_000)), NOW + 200, 1.0);
+    let stands = courier.hold().unwrap();
+    assert_eq!((stands.since, stands.until), (NOW, NOW + 90_100));
+    assert!(
+        courier.ask_again(NOW + 300),
+        "the endpoint said it is gone: it has to say otherwise"
+    );
+    assert_eq!(courier.next(&outbox, NOW + 300), Next::Push(at(0)));
+    courier.forget_in_flight();
+    let mut failing = Courier::new(POLICY, "");
+    for n in 0..FAILURES_BEFORE_HOLD {
+        failing.handle(at(n), &retry(), NOW, 1.0);
+    }
+    assert_eq!(failing.hold().map(|hold| hold.reason), Some(HoldReason::Failing));
+    assert!(!failing.ask_again(NOW));
+    assert_eq!(failing.hold(), None);
+    courier.start_afresh();
+    assert_eq!((courier.hold(), courier.kept().as_str()), (None, ""));
 }

@@ -5,10 +5,12 @@
 
 pub mod answer;
 pub mod chunk;
+pub mod control;
 pub mod courier;
 pub mod dead_letters;
 pub mod meta;
 pub mod outbox;
+pub mod pace;
 pub mod recent;
 pub mod retry;
 pub mod sql;

@@ -4,6 +4,8 @@
 //! the events from the head on, at most [`LOOK_AHEAD_EVENTS`] of them or [`LOOK_AHEAD_BYTES`]. Acknowledgements move the head
 //! and are written down in [`Outbox::flush`]; what was acknowledged but not flushed is sent again after a crash, never lost.
 //!
+//! Control events (see [`super::control`]) wait here too, before all others; while the gate is not open nothing else leaves.
+//!
 //! After any [`SqlError`] the outbox in memory may differ from the stored one: drop it and load it again.
 
 use std::collections::{HashMap, VecDeque};
@@ -14,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::chunk::{Jti, Lane, NewItem, pack, unpack};
+use super::control::{Control, Gate};
 use super::dead_letters::{self, Death};
 use super::meta::Migration;
 use super::recent::{Recent, Seen};
@@ -58,6 +61,19 @@ pub struct Item {
 }
 
 impl Item {
+    /// An item whose claims are all of `body`.
+    pub fn whole(pos: Pos, jti: Jti, lane: Lane, at: u64, body: Rc<Vec<u8>>) -> Self {
+        Self {
+            pos,
+            jti,
+            lane,
+            at,
+            acked: false,
+            claims: 0..body.len(),
+            body,
+        }
+    }
+
     /// The claims to sign: the same bytes on every attempt.
     pub fn claims(&self) -> &[u8] {
         self.body.get(self.claims.clone()).unwrap_or_default()
@@ -102,6 +118,8 @@ pub struct Outbox {
     /// Everything before this was handed out to a poll client at least once.
     handed: Pos,
     recent: Option<Recent>,
+    control: Control,
+    gate: Gate,
     courier: String,
     /// Progress that is not written down yet.
     dirty: bool,
@@ -129,6 +147,8 @@ impl Outbox {
             tail: newest.unwrap_or(0).max(head.seq - 1),
             handed: pos(row, 3)?,
             recent: None,
+            control: Control::load(sql)?,
+            gate: Gate::Open,
             courier: row.text(5)?.to_owned(),
             dirty: false,
         };
@@ -196,24 +216,44 @@ impl Outbox {
         Ok(appended)
     }
 
-    /// The look-ahead in order, acknowledged events among it.
+    /// The control events, to add some.
+    pub fn control(&mut self) -> &mut Control {
+        &mut self.control
+    }
+
+    /// Decides what may leave from now on.
+    pub fn set_gate(&mut self, gate: Gate) {
+        self.gate = gate;
+    }
+
+    /// What may leave, in order: control events, then the look-ahead with acknowledged events among it.
     pub fn window(&self) -> impl Iterator<Item = &Item> {
-        self.window.iter()
+        let events = self.window.iter().filter(|_| self.gate == Gate::Open);
+        self.control.waiting(self.gate).chain(events)
     }
 
     /// An event of the look-ahead that is not acknowledged yet.
     pub fn get(&self, pos: Pos) -> Option<&Item> {
+        if pos.seq < 0 {
+            return self.control.get(pos);
+        }
         let index = self.window.binary_search_by_key(&pos, |item| item.pos).ok()?;
         self.window.get(index).filter(|item| !item.acked)
     }
 
-    /// Whether nothing waits.
+    /// Whether nothing waits that may leave.
     pub fn is_empty(&self) -> bool {
-        self.window.is_empty() && self.next.seq > self.tail
+        let events_may_leave = self.gate == Gate::Open && !(self.window.is_empty() && self.next.seq > self.tail);
+        !events_may_leave && self.control.waiting(self.gate).next().is_none()
     }
 
     /// Marks an event as done, in memory; [`Outbox::flush`] writes it down. False when it was done before.
     pub fn ack(&mut self, pos: Pos) -> bool {
+        if pos.seq < 0 {
+            let done = self.control.done(pos);
+            self.dirty |= done;
+            return done;
+        }
         let Ok(index) = self.window.binary_search_by_key(&pos, |item| item.pos) else {
             return false;
         };
@@ -256,10 +296,24 @@ impl Outbox {
                 courier.into(),
             ],
         )?;
+        self.control.flush(sql)?;
         self.courier.clear();
         self.courier.push_str(courier);
         self.dirty = false;
         Ok(())
+    }
+
+    /// Drops every event that waits, and the verifications: what a disabled stream held is lost (SSF-8.1.2.1-3). Two rows.
+    pub fn drop_waiting(&mut self, sql: &dyn Sql, courier: &str) -> Result<(), SqlError> {
+        self.control.drop_verifications(sql)?;
+        self.window.clear();
+        self.window_bytes = 0;
+        self.next = Pos {
+            seq: self.tail + 1,
+            idx: 0,
+        };
+        self.handed = self.handed.max(self.next);
+        self.flush(sql, courier)
     }
 
     /// Loads further chunks while the look-ahead has room.
@@ -289,8 +343,8 @@ impl Outbox {
     pub fn hand_out(&mut self, max_events: usize, max_bytes: usize) -> (Vec<Item>, bool) {
         let mut out: Vec<Item> = Vec::new();
         let mut bytes = 0;
-        let mut more = self.next.seq <= self.tail;
-        for item in self.window.iter().filter(|item| !item.acked) {
+        let mut more = self.gate == Gate::Open && self.next.seq <= self.tail;
+        for item in self.window().filter(|item| !item.acked) {
             bytes += item.claims.len();
             if out.len() == max_events || (bytes > max_bytes && !out.is_empty()) {
                 more = true;
@@ -312,9 +366,11 @@ impl Outbox {
     /// The place of each of these events, if it was handed out and is not acknowledged yet.
     pub fn handed_out(&self, jtis: &[Jti]) -> HashMap<Jti, Pos> {
         let wanted: std::collections::HashSet<&Jti> = jtis.iter().collect();
-        self.window
-            .iter()
-            .take_while(|item| item.pos < self.handed)
+        // Acknowledgements count whatever the stream's status is.
+        let events = self.window.iter().take_while(|item| item.pos < self.handed);
+        self.control
+            .waiting(Gate::Open)
+            .chain(events)
             .filter(|item| !item.acked && wanted.contains(&item.jti))
             .map(|item| (item.jti, item.pos))
             .collect()
@@ -334,7 +390,7 @@ impl Outbox {
         let done = u64::from(head.idx) + self.window.iter().filter(|item| item.acked).count() as u64;
         Ok(Queued {
             events: u64::try_from(events).unwrap_or(0).saturating_sub(done),
-            bytes: if self.is_empty() {
+            bytes: if self.window.is_empty() && self.next.seq > self.tail {
                 0
             } else {
                 u64::try_from(bytes).unwrap_or(0)

@@ -6,7 +6,7 @@ const NOW: u64 = 1_795_262_400_000;
 
 fn database() -> TestSql {
     let sql = TestSql::default();
-    migrate(&sql, &[FIRST_SCHEMA]).unwrap();
+    migrate(&sql, &[FIRST_SCHEMA, crate::delivery::control::SCHEMA]).unwrap();
     sql.take_written_rows();
     sql
 }
@@ -258,4 +258,34 @@ fn delivered_chunks_are_pruned_by_age_waiting_ones_never() {
     assert!(outbox.is_empty());
     outbox.append(&sql, &[item(12)], NOW + 3000).unwrap();
     assert_eq!(waiting(&Outbox::load(&sql).unwrap()), [12]);
+}
+
+#[test]
+fn a_disabled_stream_drops_what_waits_and_counts_on_from_there() {
+    use crate::delivery::control::Kind;
+    let sql = database();
+    let mut outbox = Outbox::load(&sql).unwrap();
+    outbox.append(&sql, &[item(1), item(2)], NOW).unwrap();
+    outbox
+        .control()
+        .add(&sql, Kind::Verification, [8; 16], vec![8], NOW)
+        .unwrap();
+    outbox
+        .control()
+        .add(&sql, Kind::StreamUpdated, [9; 16], vec![9], NOW)
+        .unwrap();
+    outbox.drop_waiting(&sql, "").unwrap();
+    let left = |outbox: &Outbox| outbox.window().map(|item| item.jti[3]).collect::<Vec<_>>();
+    assert_eq!(left(&outbox), [9]);
+    assert_eq!(outbox.queued(&sql).unwrap(), Queued::default());
+    let mut outbox = Outbox::load(&sql).unwrap();
+    assert_eq!(left(&outbox), [9]);
+    assert_eq!(
+        outbox.append(&sql, &[item(1), item(3)], NOW + 1).unwrap(),
+        Appended { stored: 1, again: 1 },
+        "a retry of what was dropped stays dropped"
+    );
+    assert_eq!(left(&outbox), [9, 3]);
+    assert_eq!(outbox.hand_out(10, 1000).0.len(), 2);
+    assert_eq!(outbox.handed_out(&[[9; 16]]).len(), 1);
 }

@@ -151,6 +151,7 @@ pub mod testing {
         fault: Cell<Option<Fault>>,
         writes: Cell<u32>,
         written_rows: Cell<u64>,
+        steps: Cell<i64>,
         log: RefCell<Vec<String>>,
     }
 
@@ -161,6 +162,7 @@ pub mod testing {
                 fault: Cell::new(None),
                 writes: Cell::new(0),
                 written_rows: Cell::new(0),
+                steps: Cell::new(0),
                 log: RefCell::default(),
             }
         }
@@ -175,6 +177,12 @@ pub mod testing {
         /// Rows changed since the last call.
         pub fn take_written_rows(&self) -> u64 {
             self.written_rows.replace(0)
+        }
+
+        /// Steps that the engine's virtual machine took since the last call. A step into an index is one, whatever its size;
+        /// each further row takes more.
+        pub fn take_steps(&self) -> i64 {
+            self.steps.replace(0)
         }
 
         /// Runs one state change as the platform would: everything it wrote, or after an error nothing.
@@ -207,7 +215,7 @@ pub mod testing {
             self.log.borrow_mut().push(statement.to_owned());
             let engine = |error: rusqlite::Error| SqlError::Engine(error.to_string());
             let before = self.connection.total_changes();
-            let mut prepared = self.connection.prepare(statement).map_err(engine)?;
+            let mut prepared = self.connection.prepare_cached(statement).map_err(engine)?;
             let columns = prepared.column_count();
             let bound = rusqlite::params_from_iter(values.iter().map(|value| match value {
                 Value::Null => rusqlite::types::Value::Null,
@@ -233,6 +241,8 @@ pub mod testing {
                 result.push(Row(read));
             }
             drop(rows);
+            let steps = prepared.reset_status(rusqlite::StatementStatus::VmStep);
+            self.steps.set(self.steps.get() + i64::from(steps));
             drop(prepared);
             self.written_rows
                 .set(self.written_rows.get() + self.connection.total_changes() - before);

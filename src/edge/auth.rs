@@ -1,6 +1,7 @@
 //! Who calls: the operator by the deployment's token, a client by an access token.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 
 use http::{HeaderMap, header};
 use serde_json::json;
@@ -15,8 +16,13 @@ use super::context::Edge;
 use super::error::ApiError;
 use super::{crypto, kv};
 
-/// The edge's copy of our own keys.
-pub const JWKS_COPY: &str = "jwks:default";
+/// Where the edge's copy of a tenant's keys lies.
+pub fn jwks_copy(tenant: &str) -> String {
+    format!("jwks:{tenant}")
+}
+
+/// Tenants whose keys an isolate remembers; with more it starts anew.
+const MAX_TENANTS: usize = 256;
 
 /// Our keys are looked at anew after this, so that a rotation reaches every isolate.
 const KEYS_MAX_AGE_MS: u64 = 60_000;
@@ -25,7 +31,7 @@ const KEYS_MAX_AGE_MS: u64 = 60_000;
 const KEYS_MIN_AGE_MS: u64 = 2_000;
 
 thread_local! {
-    static KEYS: RefCell<Option<(u64, Jwks)>> = const { RefCell::new(None) };
+    static KEYS: RefCell<HashMap<String, (u64, Jwks)>> = RefCell::default();
 }
 
 const BAD_TOKEN: ApiError = ApiError::Bearer(BearerError::InvalidToken("the access token is not valid"));
@@ -94,7 +100,7 @@ pub fn authorization(headers: &HeaderMap) -> Option<&str> {
 
 /// Verifies one of our own access tokens: type, key, signature, issuer, audience, times.
 async fn access_token(edge: &Edge, token: &str) -> Result<AccessToken, ApiError> {
-    let issuer = edge.origin()?;
+    let issuer = edge.issuer()?;
     let unverified = jws::parse(token).map_err(|_| BAD_TOKEN)?;
     if !typ_is_access_token(unverified.header.typ.as_deref()) {
         return Err(BAD_TOKEN);
@@ -116,7 +122,7 @@ async fn access_token(edge: &Edge, token: &str) -> Result<AccessToken, ApiError>
     }
     let refused = |error| ApiError::Bearer(BearerError::from(error));
     let claims = AccessToken::parse(&unverified.assume_verified().claims).map_err(refused)?;
-    claims.check(issuer, now_s()).map_err(refused)?;
+    claims.check(&issuer, now_s()).map_err(refused)?;
     Ok(claims)
 }
 
@@ -124,23 +130,34 @@ async fn access_token(edge: &Edge, token: &str) -> Result<AccessToken, ApiError>
 async fn own_keys(edge: &Edge, fresh: bool) -> Result<Jwks, ApiError> {
     let now = now_ms();
     let max_age = if fresh { KEYS_MIN_AGE_MS } else { KEYS_MAX_AGE_MS };
-    if let Some((_, keys)) = KEYS.with_borrow(|keys| keys.clone().filter(|(at, _)| now.saturating_sub(*at) < max_age)) {
+    let tenant = edge.tenant_name();
+    let known = KEYS.with_borrow(|keys| {
+        keys.get(tenant)
+            .filter(|(at, _)| now.saturating_sub(*at) < max_age)
+            .cloned()
+    });
+    if let Some((_, keys)) = known {
         return Ok(keys);
     }
     let copy = if fresh {
         None
     } else {
-        kv::get(edge.env(), JWKS_COPY).await
+        kv::get(edge.env(), &jwks_copy(tenant)).await
     };
     let published = match copy {
         Some(published) => published,
-        None => match edge.tenant()?.ask(&TenantCommand::Jwks).await? {
+        None => match edge.tenant()?.ask(TenantCommand::Jwks).await? {
             TenantReply::Jwks(published) => published,
             _ => return Err(ApiError::internal("tenant", "an unexpected reply")),
         },
     };
     let keys = Jwks::from_value(&json!({"keys": published as Vec<serde_json::Value>}))
         .map_err(|error| ApiError::internal("our own keys", error))?;
-    KEYS.set(Some((now, keys.clone())));
+    KEYS.with_borrow_mut(|known| {
+        if known.len() >= MAX_TENANTS {
+            known.clear();
+        }
+        known.insert(tenant.to_owned(), (now, keys.clone()));
+    });
     Ok(keys)
 }

@@ -7,14 +7,30 @@ use serde_json::Value;
 
 use crate::delivery::outbox::Queued;
 use crate::protocol::client::ClientMetadata;
+use crate::protocol::event::publish::NewEvent;
 use crate::protocol::jose::jws::Alg;
+use crate::protocol::metadata::DefaultSubjects;
 use crate::protocol::oauth::ScopeSet;
 use crate::protocol::set::Audience;
+use crate::protocol::status::Status;
+use crate::protocol::stream::{UpdateMode, UpdateRequest};
+use crate::protocol::tenant::TenantSettings;
 use crate::receiver::inbox::{Accepted, StoreOutcome, Stored};
 use crate::receiver::keys::FetchedKeys;
 use crate::receiver::source::Source;
 use crate::transmitter::registry::{Child, Client};
 use crate::transmitter::stream::{Published, Stream};
+use crate::transmitter::terms::Terms;
+
+/// A command with whom it is for. An object of another tenant, or a stream of another client, is not found.
+#[derive(Serialize, Deserialize)]
+pub struct Addressed<C> {
+    /// `None`: from somebody who knows the object's id and nothing else, as remote transmitters do.
+    pub tenant: Option<String>,
+    /// The receiver that asks; `None` for the operator and for ourselves.
+    pub client_id: Option<String>,
+    pub command: C,
+}
 
 /// Why an object did not do what it was asked to. The Worker turns it into the standard's own error.
 #[derive(Serialize, Deserialize)]
@@ -32,6 +48,10 @@ pub enum Refusal {
     ScopeRefused,
     /// Something in the request is not acceptable, at this place.
     Invalid { pointer: String, detail: String },
+    /// The caller may not do this, whatever its scope.
+    Forbidden { detail: String },
+    /// Too often. Worth trying again after so many seconds.
+    TooMany { detail: String, retry_after_s: u32 },
     /// It stands against what is there.
     Conflict { detail: String },
     /// The event at this index of the command carries an id that was used for another event.
@@ -55,12 +75,49 @@ pub enum TenantCommand {
     PinOrigin {
         origin: String,
     },
-    Origin,
+    /// What the edge keeps a copy of.
+    Describe,
+    /// Makes this object a tenant, other than `default`.
+    Found {
+        tenant: String,
+        settings: Box<TenantSettings>,
+    },
+    /// Changes settings by what a PATCH gave.
+    ChangeSettings {
+        patch: Value,
+    },
+    /// Deletes everything that the tenant has, piece by piece, and then the tenant.
+    Close,
+    /// The rest concerns other tenants and is for `default` only.
+    CreateTenant {
+        tenant: String,
+        settings: Box<TenantSettings>,
+        issuer: String,
+    },
+    Tenants {
+        after: String,
+        limit: u32,
+    },
+    Tenant {
+        tenant: String,
+    },
+    DeleteTenant {
+        tenant: String,
+    },
     RegisterClient {
         metadata: ClientMetadata,
     },
     Clients,
     Client {
+        client_id: String,
+    },
+    /// Changes a registration by what a PATCH gave.
+    ChangeClient {
+        client_id: String,
+        patch: Value,
+        issuer: String,
+    },
+    DeleteClient {
         client_id: String,
     },
     /// Checks a client's secret and signs an access token.
@@ -72,17 +129,23 @@ pub enum TenantCommand {
     },
     /// The published keys; makes the first one.
     Jwks,
-    /// The key that signs now, sealed.
-    SigningKey,
+    /// The key that signs now, sealed. One that is new for its algorithm may have to be known for a while first.
+    SigningKey {
+        alg: Alg,
+        at_once: bool,
+    },
     CreateStream(Box<NewStream>),
     Streams {
         client_id: Option<String>,
     },
+    UpdateStream(Box<StreamUpdate>),
+    /// With a client: if it is the client's own.
     DeleteStream {
-        client_id: String,
+        client_id: Option<String>,
         stream_id: String,
     },
-    /// Which streams may want these types. With a client: whether it still exists, too.
+    /// Which streams may want these types, and which types the tenant does not support. With a client: whether it still
+    /// exists, too.
     Route {
         event_types: Vec<String>,
         client_id: Option<String>,
@@ -106,6 +169,16 @@ pub struct NewStream {
     pub description: Option<String>,
 }
 
+/// A stream's receiver-supplied members to be changed. The secret among them travels apart.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct StreamUpdate {
+    pub client_id: String,
+    pub issuer: String,
+    pub request: UpdateRequest,
+    pub mode: UpdateMode,
+    pub authorization_header: Option<String>,
+}
+
 /// A source to be created.
 #[derive(Serialize, Deserialize)]
 pub struct NewSource {
@@ -121,7 +194,10 @@ pub struct NewSource {
 #[serde(rename_all = "snake_case")]
 pub enum TenantReply {
     Done,
+    /// Begun; what is left is done in the background.
+    Begun,
     Origin(Option<String>),
+    Described(Box<TenantCopy>),
     Registered {
         client: Client,
         client_secret: String,
@@ -137,8 +213,22 @@ pub enum TenantReply {
     SigningKey(SealedKey),
     Stream(Box<Stream>),
     Source(Box<Source>),
+    Child(Child),
     Children(Vec<Child>),
-    Route(Vec<String>),
+    Route {
+        streams: Vec<String>,
+        unsupported: Vec<String>,
+    },
+}
+
+/// What the edge may know of a tenant without asking it.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct TenantCopy {
+    /// Only `default` knows it, once it is fixed.
+    #[serde(default)]
+    pub origin: Option<String>,
+    #[serde(default)]
+    pub settings: TenantSettings,
 }
 
 /// A signing key as a tenant lends it to its streams.
@@ -159,16 +249,45 @@ pub enum StreamCommand {
         stream: Box<Stream>,
         authorization_header: Option<String>,
     },
-    Read {
-        client_id: Option<String>,
+    Read,
+    Update(Box<StreamUpdate>),
+    TakeTerms {
+        terms: Box<Terms>,
     },
     Delete,
     Append {
         events: Vec<Published>,
     },
     Poll {
-        client_id: String,
         request: PollCommand,
+    },
+    Status,
+    SetStatus {
+        status: Status,
+        reason: Option<String>,
+    },
+    AddSubject {
+        subject: Value,
+        verified: bool,
+    },
+    RemoveSubject {
+        subject: Value,
+    },
+    /// Many at once, for the operator.
+    ChangeSubjects {
+        add: Vec<Value>,
+        remove: Vec<Value>,
+    },
+    Verify {
+        state: Option<String>,
+    },
+    Explain {
+        event: Box<NewEvent>,
+    },
+    /// The operator's wishes; what is absent stays.
+    Operate {
+        status: Option<(Status, Option<String>)>,
+        default_subjects: Option<Option<DefaultSubjects>>,
     },
     Health,
     Deliveries,
@@ -194,6 +313,13 @@ pub struct PollCommand {
 pub enum StreamReply {
     Done,
     Stream(Box<Stream>),
+    Status {
+        status: Status,
+        reason: Option<String>,
+        /// Not decided yet: the endpoint is asked first.
+        asked: bool,
+    },
+    Explained(Value),
     /// How many of the events this stream carries; accepted before counts too.
     Appended {
         matched: usize,
@@ -214,14 +340,21 @@ pub enum StreamReply {
 #[derive(Serialize, Deserialize)]
 pub struct Health {
     pub stream: Stream,
+    pub status: Status,
+    pub reason: Option<String>,
+    pub status_set_by: String,
     pub queued: Queued,
-    /// Why delivery waits, and until when.
+    /// Why delivery waits, since when and until when.
     pub hold: Option<Value>,
     pub next_wake_at: Option<u64>,
     /// Since the object woke.
     pub last_success_at: Option<u64>,
     pub last_error: Option<Value>,
     pub dead_letters: u64,
+    /// Since the object woke.
+    pub rows_read: u64,
+    pub rows_written: u64,
+    pub database_bytes: u64,
 }
 
 /// Commands to the object of a source.

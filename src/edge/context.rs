@@ -1,6 +1,7 @@
-//! What every handler of a request needs: bindings, settings, the request's id, and our own origin.
+//! What every handler of a request needs: bindings, settings, the tenant it is for, and our own origin.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use http::Uri;
@@ -8,19 +9,26 @@ use js_sys::{Array, Object};
 use wasm_bindgen::JsCast;
 use worker::Env;
 
-use super::command::{TenantCommand, TenantReply};
+use super::address::{DEFAULT_TENANT, base};
+use super::clock::now_ms;
+use super::command::{Refusal, TenantCommand, TenantCopy, TenantReply};
 use super::error::ApiError;
 use super::kv;
 use super::object::stub::{self, ObjectStub};
 use super::settings::{Settings, SettingsError};
 
-/// The one tenant that lives at the origin itself.
-pub const DEFAULT_TENANT: &str = "default";
+/// That a tenant exists is believed for this long. Its objects know better in any case.
+const TENANT_MAX_AGE_MS: u64 = 30_000;
+
+/// Tenants that an isolate remembers; with more it starts anew.
+const MAX_TENANTS: usize = 1000;
 
 thread_local! {
     static SETTINGS: RefCell<Option<Result<Arc<Settings>, SettingsError>>> = const { RefCell::new(None) };
     /// Our origin never changes once it is known, so it may be remembered for the life of the isolate.
     static ORIGIN: RefCell<Option<String>> = const { RefCell::new(None) };
+    /// When each tenant was found to exist.
+    static TENANTS: RefCell<HashMap<String, u64>> = RefCell::default();
 }
 
 /// The settings of this deployment: read once in an isolate, since they cannot change within one.
@@ -48,16 +56,18 @@ struct Inner {
     env: Env,
     settings: Arc<Settings>,
     url: Uri,
+    tenant: String,
     origin: OnceLock<String>,
 }
 
 impl Edge {
     /// Looks our origin up: configured, remembered, or asked for. It may be unknown still.
-    pub async fn new(env: Env, settings: Arc<Settings>, url: Uri) -> Result<Self, ApiError> {
+    pub async fn new(env: Env, settings: Arc<Settings>, url: Uri, tenant: &str) -> Result<Self, ApiError> {
         let edge = Self(Arc::new(Inner {
             env,
             settings,
             url,
+            tenant: tenant.to_owned(),
             origin: OnceLock::new(),
         }));
         if let Some(origin) = edge.look_up_origin().await? {
@@ -73,15 +83,39 @@ impl Edge {
         if let Some(origin) = ORIGIN.with_borrow(Clone::clone) {
             return Ok(Some(origin));
         }
-        let origin = match kv::get::<TenantCopy>(self.env(), TENANT_COPY).await {
-            Some(copy) => Some(copy.origin),
-            None => match self.tenant()?.ask(&TenantCommand::Origin).await? {
-                TenantReply::Origin(origin) => origin,
-                _ => return Err(ApiError::internal("tenant", "an unexpected reply")),
-            },
+        let copy = kv::get::<TenantCopy>(self.env(), &tenant_copy(DEFAULT_TENANT)).await;
+        let origin = match copy.and_then(|copy| copy.origin) {
+            Some(origin) => Some(origin),
+            None => describe(stub::tenant(self.env(), DEFAULT_TENANT)?).await?.origin,
         };
         remember(origin.clone());
         Ok(origin)
+    }
+
+    /// Makes sure that there is such a tenant, before anything else is said.
+    pub async fn require_tenant(&self) -> Result<(), ApiError> {
+        let tenant = self.tenant_name();
+        let now = now_ms();
+        let known = TENANTS.with_borrow(|tenants| tenants.get(tenant).is_some_and(|at| now < at + TENANT_MAX_AGE_MS));
+        if tenant == DEFAULT_TENANT || known {
+            return Ok(());
+        }
+        self.described().await?;
+        TENANTS.with_borrow_mut(|tenants| {
+            if tenants.len() >= MAX_TENANTS {
+                tenants.clear();
+            }
+            tenants.insert(tenant.to_owned(), now);
+        });
+        Ok(())
+    }
+
+    /// The tenant as the edge knows it; not found where there is none.
+    pub async fn described(&self) -> Result<TenantCopy, ApiError> {
+        match kv::get(self.env(), &tenant_copy(self.tenant_name())).await {
+            Some(copy) => Ok(copy),
+            None => describe(self.tenant()?).await,
+        }
     }
 
     pub fn env(&self) -> &Env {
@@ -97,7 +131,17 @@ impl Edge {
         self.0.origin.get().map(String::as_str)
     }
 
-    /// Our origin, which is also the issuer of the tenant `default`.
+    /// Whom this request is for.
+    pub fn tenant_name(&self) -> &str {
+        &self.0.tenant
+    }
+
+    /// The tenant's base URL, which is also its issuer.
+    pub fn issuer(&self) -> Result<String, ApiError> {
+        Ok(base(self.origin()?, self.tenant_name()))
+    }
+
+    /// Our origin.
     pub fn origin(&self) -> Result<&str, ApiError> {
         self.known_origin().ok_or_else(|| {
             ApiError::not_set_up("The address of this service is not fixed yet: the first operator request does that.")
@@ -130,8 +174,8 @@ impl Edge {
         let here = self
             .request_origin()
             .ok_or_else(|| ApiError::bad_request("The request names no host."))?;
-        let TenantReply::Origin(Some(origin)) = self.tenant()?.ask(&TenantCommand::PinOrigin { origin: here }).await?
-        else {
+        let default = stub::tenant(self.env(), DEFAULT_TENANT)?;
+        let TenantReply::Origin(Some(origin)) = default.ask(TenantCommand::PinOrigin { origin: here }).await? else {
             return Err(ApiError::internal("tenant", "an unexpected reply"));
         };
         if !self.is_at(&origin) {
@@ -142,28 +186,39 @@ impl Edge {
         Ok(())
     }
 
+    /// The object of the tenant.
     pub fn tenant(&self) -> Result<ObjectStub, ApiError> {
-        stub::tenant(self.env(), DEFAULT_TENANT)
+        stub::tenant(self.env(), self.tenant_name())
     }
 
-    /// The object of a stream. An id that is none is not found, before any object wakes.
+    /// The object of a stream of the tenant. An id that is none is not found, before any object wakes.
     pub fn stream(&self, stream_id: &str) -> Result<ObjectStub, ApiError> {
-        stub::by_id(self.env(), "STREAM", stream_id)
+        stub::by_id(self.env(), "STREAM", stream_id, Some(self.tenant_name()))
     }
 
-    /// The object of a source.
+    /// The object of a source of the tenant.
     pub fn source(&self, source_id: &str) -> Result<ObjectStub, ApiError> {
-        stub::by_id(self.env(), "SOURCE", source_id)
+        stub::by_id(self.env(), "SOURCE", source_id, Some(self.tenant_name()))
+    }
+
+    /// The object of a source, whosever it is: for those who push to it.
+    pub fn any_source(&self, source_id: &str) -> Result<ObjectStub, ApiError> {
+        stub::by_id(self.env(), "SOURCE", source_id, None)
     }
 }
 
-/// Where the edge's copy of the tenant lies.
-pub const TENANT_COPY: &str = "tenant:default";
+/// Where the edge's copy of a tenant lies.
+pub fn tenant_copy(tenant: &str) -> String {
+    format!("tenant:{tenant}")
+}
 
-/// What the edge knows of a tenant without asking it.
-#[derive(serde::Serialize, serde::Deserialize)]
-pub struct TenantCopy {
-    pub origin: String,
+async fn describe(tenant: ObjectStub) -> Result<TenantCopy, ApiError> {
+    match tenant.tell(TenantCommand::Describe).await? {
+        Ok(TenantReply::Described(copy)) => Ok(*copy),
+        Err(Refusal::Gone) => Err(ApiError::not_found()),
+        Err(refusal) => Err(ApiError::refused(refusal)),
+        Ok(_) => Err(ApiError::internal("tenant", "an unexpected reply")),
+    }
 }
 
 fn remember(origin: Option<String>) {

@@ -9,8 +9,12 @@ use http_body_util::BodyExt;
 use serde_json::json;
 use worker::{Env, HttpRequest, ResponseBuilder};
 
+use super::address::locate;
 use super::api::call::endpoint;
-use super::api::{clients, console, events, poll, receive, sources, streams, token, watch, well_known};
+use super::api::{
+    clients, console, events, operate, poll, receive, sources, status, streams, subjects, tenants, token, verification,
+    watch, well_known,
+};
 use super::context::{self, Edge};
 use super::error::{ApiError, ProblemBody};
 use super::log::{self, Level};
@@ -44,18 +48,49 @@ fn router() -> Router {
             "/ssf/streams",
             get(endpoint!(streams::read))
                 .post(endpoint!(streams::create))
+                .patch(endpoint!(streams::update))
+                .put(endpoint!(streams::replace))
                 .delete(endpoint!(streams::delete)),
         )
+        .route("/ssf/status", get(endpoint!(status::read)).post(endpoint!(status::set)))
+        .route("/ssf/subjects/add", post(endpoint!(subjects::add)))
+        .route("/ssf/subjects/remove", post(endpoint!(subjects::remove)))
+        .route("/ssf/verification", post(endpoint!(verification::request)))
         .route("/ssf/poll/{stream_id}", post(endpoint!(poll::poll)))
         .route("/events", post(endpoint!(events::publish)))
         .route("/receive/{source_id}", post(endpoint!(receive::push)))
         .route(
+            "/admin/tenants",
+            get(endpoint!(tenants::list)).post(endpoint!(tenants::create)),
+        )
+        .route(
+            "/admin/tenants/{tenant}",
+            get(endpoint!(tenants::show))
+                .patch(endpoint!(tenants::change))
+                .delete(endpoint!(tenants::delete)),
+        )
+        .route(
             "/admin/clients",
             get(endpoint!(clients::list)).post(endpoint!(clients::register)),
         )
-        .route("/admin/clients/{client_id}", get(endpoint!(clients::show)))
+        .route(
+            "/admin/clients/{client_id}",
+            get(endpoint!(clients::show))
+                .patch(endpoint!(clients::change))
+                .delete(endpoint!(clients::delete)),
+        )
         .route("/admin/streams", get(endpoint!(watch::list)))
-        .route("/admin/streams/{stream_id}", get(endpoint!(watch::health)))
+        .route(
+            "/admin/streams/{stream_id}",
+            get(endpoint!(watch::health))
+                .patch(endpoint!(operate::change))
+                .delete(endpoint!(operate::delete)),
+        )
+        .route(
+            "/admin/streams/{stream_id}/subjects",
+            post(endpoint!(operate::subjects)),
+        )
+        .route("/admin/streams/{stream_id}/explain", post(endpoint!(operate::explain)))
         .route(
             "/admin/streams/{stream_id}/deliveries",
             get(endpoint!(watch::deliveries)),
@@ -111,8 +146,9 @@ async fn enter(mut request: Request<Body>, env: Env) -> Result<Response, ApiErro
         log::line(Level::Error, "settings_refused", json!({"error": error.to_string()}));
         ApiError::not_set_up(format!("The settings of this deployment are refused: {error}."))
     })?;
-    let edge = Edge::new(env, settings, request.uri().clone()).await?;
     let path = request.uri().path();
+    let (tenant, path) = locate(path).ok_or_else(ApiError::not_found)?;
+    let edge = Edge::new(env, settings, request.uri().clone(), tenant).await?;
     // The page asks this one where the service lives, so it answers everywhere.
     if path != "/console.json"
         && let Some(origin) = edge.known_origin()
@@ -120,10 +156,13 @@ async fn enter(mut request: Request<Body>, env: Env) -> Result<Response, ApiErro
     {
         return Err(ApiError::misdirected(origin));
     }
-    // Handlers see the path alone, as a server would give it to them.
-    if let Some(target) = request.uri().path_and_query().cloned() {
-        *request.uri_mut() = Uri::from(target);
-    }
+    edge.require_tenant().await?;
+    // Handlers see the path within the tenant, alone, as a server would give it to them.
+    let target = match request.uri().query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    *request.uri_mut() = Uri::try_from(target).map_err(|_| ApiError::not_found())?;
     request.extensions_mut().insert(edge);
     let mut router = ROUTER.with(Clone::clone);
     match tower_service::Service::call(&mut router, request).await {

@@ -1,19 +1,48 @@
 //! Durable Object SQLite behind the [`Sql`] trait.
 
+use std::cell::Cell;
+
 use worker::{SqlStorage, SqlStorageValue};
 
 use crate::delivery::sql::{Row, Sql, SqlError, Value};
 
-/// The storage of one object.
-pub struct EdgeSql(pub SqlStorage);
+/// The storage of one object, counting what it does: rows are what the platform charges for.
+pub struct EdgeSql {
+    storage: SqlStorage,
+    rows_read: Cell<u64>,
+    rows_written: Cell<u64>,
+}
+
+impl EdgeSql {
+    pub fn new(storage: SqlStorage) -> Self {
+        Self {
+            storage,
+            rows_read: Cell::default(),
+            rows_written: Cell::default(),
+        }
+    }
+
+    /// Rows read and written since the object woke.
+    pub fn rows(&self) -> (u64, u64) {
+        (self.rows_read.get(), self.rows_written.get())
+    }
+
+    /// Bytes that the object stores.
+    pub fn size(&self) -> u64 {
+        self.storage.database_size() as u64
+    }
+}
 
 impl Sql for EdgeSql {
     fn exec(&self, statement: &str, values: &[Value]) -> Result<Vec<Row>, SqlError> {
         let engine = |error: worker::Error| SqlError::Engine(error.to_string());
         let bound: Vec<SqlStorageValue> = values.iter().map(bind).collect();
-        let cursor = self.0.exec(statement, bound).map_err(engine)?;
+        let cursor = self.storage.exec(statement, bound).map_err(engine)?;
         // Read to the end at once: a cursor left half read disturbs later statements.
         let rows: Vec<_> = cursor.raw().collect();
+        self.rows_read.set(self.rows_read.get() + cursor.rows_read() as u64);
+        self.rows_written
+            .set(self.rows_written.get() + cursor.rows_written() as u64);
         rows.into_iter()
             .map(|row| {
                 let cells = row.map_err(engine)?.into_iter().map(read);

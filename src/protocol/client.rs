@@ -3,12 +3,17 @@
 //! Members that would change nothing are refused with their place, because accepted and ignored is worse than refused.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::endpoint_url::{EndpointUrl, UrlPolicy};
+use super::event;
+use super::event::profile::Profile;
+use super::list;
+use super::metadata::DefaultSubjects;
 use super::oauth::{Scope, ScopeSet};
 use super::problem::{self, Invalid, Problem};
 use super::set::Audience;
+use super::tenant;
 
 /// Longest client name and audience value, in characters.
 pub const MAX_NAME: usize = 200;
@@ -17,8 +22,6 @@ pub const MAX_AUDIENCE_VALUE: usize = 2048;
 pub const MAX_AUDIENCE: usize = 16;
 /// Most pre-registered push endpoints of one client.
 pub const MAX_PUSH_ENDPOINTS: usize = 32;
-
-const MEMBERS: [&str; 4] = ["client_name", "scope", "audience", "push_endpoints"];
 
 /// What is wrong with client metadata, and where.
 pub type ClientError = Invalid;
@@ -33,43 +36,84 @@ pub struct ClientMetadata {
     pub audience: Option<Audience>,
     /// Endpoints and prefixes that need no handshake, in serialised form (see [`super::endpoint_url::registered`]).
     pub push_endpoints: Vec<String>,
+    /// The event types that its streams may carry; `None`: all that the tenant supports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events_allowed: Option<Vec<String>>,
+    /// How the events of its streams look.
+    #[serde(default)]
+    pub profile: Profile,
+    /// With which subjects its streams start; `None`: as the profile or else the tenant has it (CIP-2.4.2-2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_subjects: Option<DefaultSubjects>,
 }
 
 impl ClientMetadata {
     /// Reads the body of a registration.
     pub fn parse(value: &Value, policy: &UrlPolicy) -> Result<ClientMetadata, ClientError> {
         let members = problem::object(value)?;
-        problem::only_members(members, &MEMBERS)?;
-        let client_name = required(members, "client_name", |value| problem::text(value, MAX_NAME))?.to_owned();
-        let scope = required(members, "scope", scope)?;
-        let audience = members
-            .get("audience")
-            .map(audience)
-            .transpose()
-            .map_err(|found| found.under("audience"))?;
-        if audience.is_none() && (scope.contains(Scope::SsfRead) || scope.contains(Scope::SsfManage)) {
+        let required = |name: &str| members.get(name).ok_or_else(|| Invalid::at(name, Problem::Missing));
+        let mut client = ClientMetadata {
+            client_name: String::new(),
+            scope: ScopeSet::default(),
+            audience: None,
+            push_endpoints: Vec::new(),
+            events_allowed: None,
+            profile: Profile::default(),
+            default_subjects: None,
+        };
+        for (name, value) in members {
+            client
+                .set(name, Some(value), policy)
+                .map_err(|found| found.under(name))?;
+        }
+        required("client_name")?;
+        required("scope")?;
+        client.consistent()
+    }
+
+    /// This client after a request that changes some members: `null` removes one that is not required. What is not changed is
+    /// not checked anew, except that the members have to go together.
+    pub fn patched(&self, value: &Value, policy: &UrlPolicy) -> Result<ClientMetadata, ClientError> {
+        let mut client = self.clone();
+        for (name, value) in problem::object(value)? {
+            let given = Some(value).filter(|value| !value.is_null());
+            client.set(name, given, policy).map_err(|found| found.under(name))?;
+        }
+        client.consistent()
+    }
+
+    /// Sets one member, or removes it.
+    fn set(&mut self, name: &str, given: Option<&Value>, policy: &UrlPolicy) -> Result<(), Invalid> {
+        let required = || given.ok_or_else(|| Invalid::here(Problem::Missing));
+        match name {
+            "client_name" => self.client_name = problem::text(required()?, MAX_NAME)?.to_owned(),
+            "scope" => self.scope = scope(required()?)?,
+            "audience" => self.audience = given.map(audience).transpose()?,
+            "push_endpoints" => {
+                self.push_endpoints = given.map_or(Ok(Vec::new()), |value| push_endpoints(value, policy))?;
+            }
+            "events_allowed" => self.events_allowed = given.map(event::type_list).transpose()?,
+            "profile" => self.profile = given.map_or(Ok(Profile::default()), profile)?,
+            "default_subjects" => self.default_subjects = given.map(tenant::default_subjects).transpose()?,
+            _ => return Err(Invalid::here(Problem::UnknownMember)),
+        }
+        Ok(())
+    }
+
+    /// What no member shows alone.
+    fn consistent(self) -> Result<ClientMetadata, Invalid> {
+        if self.audience.is_none() && (self.scope.contains(Scope::SsfRead) || self.scope.contains(Scope::SsfManage)) {
             return Err(Invalid::at("audience", Problem::Missing));
         }
-        let push_endpoints = match members.get("push_endpoints") {
-            Some(value) => push_endpoints(value, policy).map_err(|found| found.under("push_endpoints"))?,
-            None => Vec::new(),
-        };
-        Ok(ClientMetadata {
-            client_name,
-            scope,
-            audience,
-            push_endpoints,
-        })
+        if self.profile == Profile::CaepInterop && self.default_subjects == Some(DefaultSubjects::None) {
+            // CIP-2.4.2-1: its receivers never add a subject, so they would never get an event.
+            return Err(Invalid::at(
+                "default_subjects",
+                Problem::Refused("cannot be NONE with the profile caep_interop"),
+            ));
+        }
+        Ok(self)
     }
-}
-
-fn required<'a, T>(
-    members: &'a Map<String, Value>,
-    name: &str,
-    read: impl Fn(&'a Value) -> Result<T, Invalid>,
-) -> Result<T, Invalid> {
-    let value = members.get(name).ok_or_else(|| Invalid::at(name, Problem::Missing))?;
-    read(value).map_err(|found| found.under(name))
 }
 
 fn scope(value: &Value) -> Result<ScopeSet, Invalid> {
@@ -78,53 +122,40 @@ fn scope(value: &Value) -> Result<ScopeSet, Invalid> {
 }
 
 fn audience(value: &Value) -> Result<Audience, Invalid> {
-    let Some(entries) = value.as_array() else {
-        return match value {
-            Value::String(_) => Ok(Audience::One(problem::text(value, MAX_AUDIENCE_VALUE)?.to_owned())),
-            _ => Err(Invalid::here(Problem::NotA("a string or an array of strings"))),
-        };
-    };
-    match entries.len() {
-        0 => Err(Invalid::here(Problem::Empty)),
-        1..=MAX_AUDIENCE => unique(entries, |entry| {
-            problem::text(entry, MAX_AUDIENCE_VALUE).map(str::to_owned)
-        })
-        .map(Audience::Many),
-        _ => Err(Invalid::here(Problem::TooMany(MAX_AUDIENCE))),
+    let name = |value: &Value| problem::text(value, MAX_AUDIENCE_VALUE).map(str::to_owned);
+    match value {
+        Value::String(_) => name(value).map(Audience::One),
+        Value::Array(_) => list::distinct(value, 1..=MAX_AUDIENCE, &name).map(Audience::Many),
+        _ => Err(Invalid::here(Problem::NotA("a string or an array of strings"))),
     }
 }
 
 fn push_endpoints(value: &Value, policy: &UrlPolicy) -> Result<Vec<String>, Invalid> {
-    let entries = value
-        .as_array()
-        .ok_or_else(|| Invalid::here(Problem::NotA("an array")))?;
-    if entries.len() > MAX_PUSH_ENDPOINTS {
-        return Err(Invalid::here(Problem::TooMany(MAX_PUSH_ENDPOINTS)));
-    }
-    unique(entries, |entry| {
+    list::distinct(value, 0..=MAX_PUSH_ENDPOINTS, &|entry| {
         let text = entry.as_str().ok_or_else(|| Invalid::here(Problem::NotA("a string")))?;
         let url = EndpointUrl::parse(text, policy).map_err(|error| Invalid::here(Problem::Url(error)))?;
         Ok(url.as_str().to_owned())
     })
 }
 
-/// Reads every entry of an array, none twice.
-fn unique(entries: &[Value], read: impl Fn(&Value) -> Result<String, Invalid>) -> Result<Vec<String>, Invalid> {
-    let mut values: Vec<String> = Vec::with_capacity(entries.len());
-    for (at, entry) in entries.iter().enumerate() {
-        let value = read(entry).map_err(|found| found.under(at))?;
-        if values.contains(&value) {
-            return Err(Invalid::at(at, Problem::Duplicate));
-        }
-        values.push(value);
+fn profile(value: &Value) -> Result<Profile, Invalid> {
+    match value.as_str() {
+        Some("ssf") => Ok(Profile::Ssf),
+        Some("caep_interop") => Ok(Profile::CaepInterop),
+        Some("legacy_subject") => Ok(Profile::LegacySubject),
+        _ => Err(Invalid::here(Problem::NotOneOf(&[
+            "ssf",
+            "caep_interop",
+            "legacy_subject",
+        ]))),
     }
-    Ok(values)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::protocol::endpoint_url::UrlError;
+    use crate::protocol::mutate;
     use crate::protocol::oauth::ScopeError;
     use serde_json::json;
 
@@ -162,6 +193,9 @@ mod tests {
                 scope: ScopeSet::parse("ssf.read ssf.manage").unwrap(),
                 audience: Some(Audience::One("https://acme.io".into())),
                 push_endpoints: vec!["https://acme.io/events".into(), "https://hooks.acme.io/".into()],
+                events_allowed: None,
+                profile: Profile::Ssf,
+                default_subjects: None,
             })
         );
         assert_eq!(
@@ -176,6 +210,144 @@ mod tests {
     fn a_publisher_needs_no_audience() {
         let body = json!({"client_name": "Back end", "scope": "events.publish"});
         assert_eq!(parse(&body).map(|client| client.audience), Ok(None));
+    }
+
+    #[test]
+    fn a_receiver_may_be_special() {
+        let body = with("events_allowed", json!(["urn:quarry:badge-lost"]));
+        assert_eq!(
+            parse(&body).map(|client| client.events_allowed),
+            Ok(Some(vec!["urn:quarry:badge-lost".into()]))
+        );
+        for (name, profile) in [
+            ("ssf", Profile::Ssf),
+            ("caep_interop", Profile::CaepInterop),
+            ("legacy_subject", Profile::LegacySubject),
+        ] {
+            assert_eq!(profile.name(), name);
+            assert_eq!(
+                parse(&with("profile", json!(name))).map(|client| client.profile),
+                Ok(profile)
+            );
+        }
+    }
+
+    #[test]
+    fn clients_stored_before_profiles_are_read() {
+        let stored = json!({"client_name": "Acme", "scope": "events.publish", "push_endpoints": []});
+        let client: ClientMetadata = serde_json::from_value(stored).unwrap();
+        assert_eq!(
+            (client.events_allowed, client.profile, client.default_subjects),
+            (None, Profile::Ssf, None)
+        );
+    }
+
+    #[test]
+    fn a_change_changes_what_it_names() {
+        let policy = UrlPolicy::default();
+        let before = parse(&good()).unwrap();
+        let whole = json!({
+            "client_name": "Quarry",
+            "scope": "ssf.read",
+            "audience": ["a", "b"],
+            "push_endpoints": ["https://quarry.io"],
+            "events_allowed": ["urn:quarry:badge-lost"],
+            "profile": "legacy_subject",
+            "default_subjects": "NONE",
+        });
+        let changed = before.patched(&whole, &policy).unwrap();
+        assert_eq!(changed, parse(&whole).unwrap());
+        assert_eq!(before.patched(&json!({}), &policy), Ok(before.clone()));
+        assert_eq!(
+            before.patched(&json!({"client_name": "Quarry"}), &policy),
+            Ok(ClientMetadata {
+                client_name: "Quarry".into(),
+                ..before.clone()
+            })
+        );
+        let nothing =
+            json!({"push_endpoints": null, "events_allowed": null, "profile": null, "default_subjects": null});
+        assert_eq!(
+            changed.patched(&nothing, &policy),
+            Ok(ClientMetadata {
+                push_endpoints: vec![],
+                events_allowed: None,
+                profile: Profile::Ssf,
+                default_subjects: None,
+                ..changed.clone()
+            })
+        );
+        let no_streams = json!({"audience": null, "scope": "events.publish"});
+        assert_eq!(
+            before.patched(&no_streams, &policy).map(|client| client.audience),
+            Ok(None)
+        );
+        // An endpoint that today's policy refuses stands in the way of nothing else.
+        let stored = ClientMetadata {
+            push_endpoints: vec!["http://localhost:9/".into()],
+            ..before
+        };
+        assert!(stored.patched(&json!({"client_name": "Quarry"}), &policy).is_ok());
+    }
+
+    #[test]
+    fn faults_of_a_change_are_found_and_placed() {
+        use Problem::{Missing, NotA, Refused, UnknownMember};
+        let together = || Refused("cannot be NONE with the profile caep_interop");
+        let interop = parse(&with("profile", json!("caep_interop"))).unwrap();
+        for (change, pointer, problem) in [
+            (json!(null), "", NotA("an object")),
+            (json!({"client_id": "mine"}), "/client_id", UnknownMember),
+            (json!({"client_secret": null}), "/client_secret", UnknownMember),
+            (json!({"client_name": null}), "/client_name", Missing),
+            (json!({"client_name": 7}), "/client_name", NotA("a string")),
+            (json!({"scope": null}), "/scope", Missing),
+            (json!({"audience": null}), "/audience", Missing),
+            (
+                json!({"push_endpoints": ["https://acme.io", "http://acme.io"]}),
+                "/push_endpoints/1",
+                Problem::Url(UrlError::Scheme),
+            ),
+            (json!({"default_subjects": "NONE"}), "/default_subjects", together()), // CIP-2.4.2-1
+        ] {
+            let pointer = pointer.to_owned();
+            let result = interop.patched(&change, &UrlPolicy::default());
+            assert_eq!(result, Err(Invalid { pointer, problem }), "{change}");
+        }
+        let picky = parse(&with("default_subjects", json!("NONE"))).unwrap();
+        let change = json!({"profile": "caep_interop"});
+        assert_eq!(
+            picky.patched(&change, &UrlPolicy::default()),
+            Err(Invalid::at("default_subjects", together()))
+        );
+        let both = json!({"profile": "caep_interop", "default_subjects": null});
+        assert!(picky.patched(&both, &UrlPolicy::default()).is_ok());
+    }
+
+    /// What is accepted can be stored, and is accepted again as it was understood.
+    #[test]
+    fn no_body_upsets_the_parser() {
+        let mut special = good();
+        special["profile"] = json!("legacy_subject");
+        special["default_subjects"] = json!("NONE");
+        special["events_allowed"] = json!(["urn:a:b"]);
+        let mut accepted = 0;
+        for bytes in mutate::variants(&[&special.to_string()], 20_000) {
+            let Ok(body) = serde_json::from_slice::<Value>(&bytes) else {
+                continue;
+            };
+            if let Ok(client) = parse(&body) {
+                accepted += 1;
+                let stored = serde_json::to_value(&client).unwrap();
+                assert_eq!(parse(&stored).as_ref(), Ok(&client), "{body}");
+                assert_eq!(
+                    serde_json::from_value::<ClientMetadata>(stored).unwrap(),
+                    client,
+                    "{body}"
+                );
+            }
+        }
+        assert!(accepted > 500, "the seed is no longer near the rules: {accepted}");
     }
 
     #[test]
@@ -241,6 +413,42 @@ mod tests {
                 with("push_endpoints", json!(vec!["https://acme.io"; 33])),
                 "/push_endpoints",
                 Problem::TooMany(32),
+            ),
+            (
+                with("audience", json!(null)),
+                "/audience",
+                Problem::NotA("a string or an array of strings"),
+            ),
+            (
+                with("push_endpoints", json!(null)),
+                "/push_endpoints",
+                Problem::NotA("an array"),
+            ),
+            (with("events_allowed", json!([])), "/events_allowed", Problem::Empty),
+            (
+                with("events_allowed", json!(null)),
+                "/events_allowed",
+                Problem::NotA("an array"),
+            ),
+            (
+                with("events_allowed", json!(["urn:a:b", "session-revoked"])),
+                "/events_allowed/1",
+                Problem::Refused("must be a URI with a scheme"),
+            ),
+            (
+                with("profile", json!("caep")),
+                "/profile",
+                Problem::NotOneOf(&["ssf", "caep_interop", "legacy_subject"]),
+            ),
+            (
+                with("default_subjects", json!("none")),
+                "/default_subjects",
+                Problem::NotOneOf(&["ALL", "NONE"]),
+            ),
+            (
+                json!({"client_name": "A", "scope": "ssf.read", "audience": "a", "profile": "caep_interop", "default_subjects": "NONE"}),
+                "/default_subjects",
+                Problem::Refused("cannot be NONE with the profile caep_interop"),
             ),
         ] {
             assert_eq!(

@@ -36,6 +36,17 @@ pub struct UrlPolicy {
     pub own_host: Option<String>,
 }
 
+impl UrlPolicy {
+    /// The policy of whoever lives at this issuer, at whatever path.
+    pub fn of_issuer(allow_loopback: bool, issuer: &str) -> Self {
+        let issuer = Url::parse(issuer).ok();
+        Self {
+            allow_loopback,
+            own_host: issuer.map(|url| url.authority().to_owned()),
+        }
+    }
+}
+
 /// Why a URL is refused. The texts name the rule, not the URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {

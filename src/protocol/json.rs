@@ -81,6 +81,13 @@ pub fn to_bytes<T: Serialize>(value: &T) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
 }
 
+/// Sets a member of what is known to be an object; anything else stays as it is.
+pub fn put(object: &mut Value, name: &str, value: impl Into<Value>) {
+    if let Some(members) = object.as_object_mut() {
+        members.insert(name.to_owned(), value.into());
+    }
+}
+
 /// Whether a `Content-Type` header names the media type `essence` (`type/subtype`), in any case and with any parameters.
 pub fn content_type_is(header: Option<&str>, essence: &str) -> bool {
     header

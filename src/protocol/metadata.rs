@@ -18,9 +18,10 @@ pub const PROTECTED_RESOURCE: &str = "oauth-protected-resource";
 pub const OAUTH: &str = "urn:ietf:rfc:6749";
 
 /// Whether new streams start with all subjects or none (SSF-7.1-12).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum DefaultSubjects {
+    #[default]
     All,
     None,
 }

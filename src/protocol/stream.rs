@@ -1,4 +1,4 @@
-//! The configuration of an event stream (SSF 1.0 section 8.1.1) and the request that creates one.
+//! The configuration of an event stream (SSF 1.0 section 8.1.1) and the requests that create and change one.
 //!
 //! Whether an endpoint URL is acceptable, and whether its owner consented, is decided elsewhere; here are the shapes.
 
@@ -8,6 +8,10 @@ use serde_json::{Map, Value, json};
 use super::problem::{self, Invalid, Problem};
 use super::secret::Secret;
 use super::set::Audience;
+
+mod update;
+
+pub use update::{UpdateMode, UpdateRequest};
 
 /// Delivery method URIs (SSF 1.0 section 6.1).
 pub const PUSH: &str = "urn:ietf:rfc:8935";
@@ -19,6 +23,8 @@ pub const MAX_DESCRIPTION: usize = 256;
 pub const MAX_EVENTS_REQUESTED: usize = 256;
 /// Longest event type URI and endpoint URL, in characters.
 pub const MAX_URI: usize = 2048;
+/// Longest `stream_id` that is looked up, in characters; ours are shorter.
+pub const MAX_STREAM_ID: usize = 256;
 /// Longest `authorization_header`, in characters: room for a JWT, not for a body.
 pub const MAX_AUTHORIZATION: usize = 4096;
 
@@ -89,6 +95,23 @@ impl Delivery {
             _ => Err(Invalid::at("method", Problem::NotOneOf(&[PUSH, POLL]))),
         }
     }
+
+    /// Takes the receiver's secret out, for whoever seals it.
+    pub fn take_authorization(&mut self) -> Option<Secret<String>> {
+        match self {
+            Delivery::Push {
+                authorization_header, ..
+            } => authorization_header.take(),
+            Delivery::Poll => None,
+        }
+    }
+}
+
+/// The `stream_id` that a request names: required, a string of 1 to [`MAX_STREAM_ID`] characters. Whether there is such a
+/// stream is another question.
+pub fn stream_id(members: &Map<String, Value>) -> Result<String, StreamError> {
+    let read = |value: &Value| problem::text(value, MAX_STREAM_ID).map(str::to_owned);
+    problem::optional(members, "stream_id", read)?.ok_or_else(|| Invalid::at("stream_id", Problem::Missing))
 }
 
 fn endpoint_url(members: &Map<String, Value>) -> Result<String, StreamError> {
@@ -219,6 +242,16 @@ impl Configuration {
             put("inactivity_timeout", json!(seconds));
         }
         Value::Object(object)
+    }
+
+    /// The same stream where the transmitter supports these event types: what is delivered follows.
+    pub fn with_supported(&self, supported: &[String]) -> Configuration {
+        let uris: Vec<&str> = supported.iter().map(String::as_str).collect();
+        Configuration {
+            events_delivered: events_delivered(self.events_requested.as_deref(), &uris),
+            events_supported: supported.to_vec(),
+            ..self.clone()
+        }
     }
 }
 

@@ -1,5 +1,11 @@
 //! Floor 3: what a transmitter decides. Knows neither the platform nor its neighbour `receiver/`.
 
+pub mod activity;
+pub mod explain;
+pub mod filter;
 pub mod keyring;
+pub mod pulse;
 pub mod registry;
+pub mod status;
 pub mod stream;
+pub mod terms;

@@ -1,19 +1,36 @@
-//! What a tenant knows by heart: its clients, its streams and sources, and which streams want which event types.
+//! What a tenant knows by heart: its settings, its clients, its streams and sources, and which streams want which event
+//! types. The tenant `default` knows the other tenants, too.
 //!
 //! Changes that span objects begin here with a row that says so and end here when the other object has done its part; the
 //! tenant's alarm finishes what a crash left in between. The routing table may be wider than the truth, never narrower.
 
 use serde::{Deserialize, Serialize};
 
-use crate::delivery::meta::Migration;
+use crate::delivery::meta::{self, Migration};
 use crate::delivery::sql::{Row, Sql, SqlError};
 use crate::protocol::client::ClientMetadata;
 use crate::protocol::record;
+use crate::protocol::tenant::TenantSettings;
 
 use super::keyring;
 
 /// The schema of a tenant object, oldest first.
-pub const MIGRATIONS: &[Migration] = &[FIRST_SCHEMA, keyring::SCHEMA];
+pub const MIGRATIONS: &[Migration] = &[FIRST_SCHEMA, keyring::SCHEMA, keyring::OVERLAP_SCHEMA, TERMS_SCHEMA];
+
+/// Which revision of the terms each stream has been told. A stream that is behind is told by the tenant's alarm.
+const TERMS_SCHEMA: Migration = &["ALTER TABLE child ADD COLUMN terms_rev INTEGER NOT NULL DEFAULT 0"];
+
+/// Routes of a stream that has no preference: it may want any type.
+const ANY: &str = "*";
+
+const NAME: &str = "tenant";
+const FIRST_USED: &str = "first_used_at";
+const CLOSING: &str = "closing";
+const SETTINGS: &str = "settings";
+/// Grows with every change of terms, whomever it concerns.
+const TERMS_REV: &str = "terms_rev";
+/// Where that stood at the last change that concerned all streams.
+const SETTINGS_REV: &str = "settings_rev";
 
 const FIRST_SCHEMA: Migration = &[
     "CREATE TABLE client (client_id TEXT PRIMARY KEY, secret_hash BLOB NOT NULL, created_at INTEGER NOT NULL, \
@@ -39,6 +56,8 @@ pub struct Client {
 pub enum Kind {
     Stream,
     Source,
+    /// Another tenant; its id is its name. Only `default` has such.
+    Tenant,
 }
 
 impl Kind {
@@ -46,6 +65,7 @@ impl Kind {
         match self {
             Self::Stream => "stream",
             Self::Source => "source",
+            Self::Tenant => "tenant",
         }
     }
 }
@@ -71,7 +91,7 @@ impl State {
     }
 }
 
-/// A stream or a source of the tenant.
+/// A stream or a source of the tenant, or another tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Child {
     pub id: String,
@@ -79,10 +99,136 @@ pub struct Child {
     pub state: State,
     /// A stream's client; empty for a source.
     pub owner: String,
-    /// A stream's delivery method; a source's issuer.
+    /// A stream's delivery method; a source's or tenant's issuer.
     pub label: String,
     /// Unix milliseconds.
     pub created_at: u64,
+}
+
+/// The tenant's own name. `default` was never told its own.
+pub fn name(sql: &dyn Sql) -> Result<String, SqlError> {
+    Ok(meta::get(sql, NAME)?.unwrap_or_else(|| "default".to_owned()))
+}
+
+/// Gives the tenant its name.
+pub fn set_name(sql: &dyn Sql, name: &str) -> Result<(), SqlError> {
+    meta::set(sql, NAME, name)
+}
+
+/// When the tenant was used first, in Unix milliseconds: now, if nobody asked before.
+pub fn first_used(sql: &dyn Sql, now: u64) -> Result<u64, SqlError> {
+    let known = number(sql, FIRST_USED, 0)?;
+    if known > 0 {
+        return Ok(known);
+    }
+    meta::set(sql, FIRST_USED, &now.to_string())?;
+    Ok(now)
+}
+
+/// Whether the tenant is being deleted.
+pub fn is_closing(sql: &dyn Sql) -> Result<bool, SqlError> {
+    Ok(meta::get(sql, CLOSING)?.is_some())
+}
+
+/// From here on there is only deleting.
+pub fn set_closing(sql: &dyn Sql) -> Result<(), SqlError> {
+    if is_closing(sql)? {
+        return Ok(());
+    }
+    meta::set(sql, CLOSING, "1")
+}
+
+/// The tenant's settings; the defaults until something is chosen.
+pub fn settings(sql: &dyn Sql) -> Result<TenantSettings, SqlError> {
+    match meta::get(sql, SETTINGS)? {
+        Some(text) => record::read(&text).map_err(|error| SqlError::corrupt(SETTINGS, error)),
+        None => Ok(TenantSettings::default()),
+    }
+}
+
+/// Sets the tenant's settings. All streams are behind from here on, until they are told.
+pub fn set_settings(sql: &dyn Sql, settings: &TenantSettings) -> Result<(), SqlError> {
+    let text = serde_json::to_string(settings).map_err(|error| SqlError::corrupt(SETTINGS, error))?;
+    meta::set(sql, SETTINGS, &text)?;
+    let rev = next_rev(sql)?;
+    meta::set(sql, SETTINGS_REV, &rev.to_string())
+}
+
+fn next_rev(sql: &dyn Sql) -> Result<u64, SqlError> {
+    let rev = terms_rev(sql)? + 1;
+    meta::set(sql, TERMS_REV, &rev.to_string())?;
+    Ok(rev)
+}
+
+fn number(sql: &dyn Sql, key: &str, otherwise: u64) -> Result<u64, SqlError> {
+    Ok(meta::get(sql, key)?
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(otherwise))
+}
+
+/// The revision of the terms as they are now.
+pub fn terms_rev(sql: &dyn Sql) -> Result<u64, SqlError> {
+    number(sql, TERMS_REV, 1)
+}
+
+/// Streams that were not told the newest terms yet, a bounded number of them.
+pub fn behind(sql: &dyn Sql, limit: u32) -> Result<Vec<Child>, SqlError> {
+    sql.exec(
+        "SELECT id, kind, state, owner, label, created_at FROM child \
+         WHERE kind = 'stream' AND state = 'active' AND terms_rev < ? LIMIT ?",
+        &[(number(sql, SETTINGS_REV, 1)? as i64).into(), limit.into()],
+    )?
+    .iter()
+    .map(read_child)
+    .collect()
+}
+
+/// Notes that a stream has to be told its terms again: whatever its change leads to, its routes are narrowed then.
+pub fn put_behind(sql: &dyn Sql, stream_id: &str) -> Result<(), SqlError> {
+    sql.exec("UPDATE child SET terms_rev = 0 WHERE id = ?", &[stream_id.into()])
+        .map(|_| ())
+}
+
+/// Notes what a stream is like now: its terms, its method, and exactly the types that it requests.
+pub fn caught_up(
+    sql: &dyn Sql,
+    stream_id: &str,
+    terms_rev: u64,
+    method: &str,
+    requested: Option<&[String]>,
+) -> Result<(), SqlError> {
+    let wanted = route_types(requested);
+    for row in sql.exec("SELECT event_type FROM route WHERE stream_id = ?", &[stream_id.into()])? {
+        let known = row.text(0)?;
+        if !wanted.contains(&known) {
+            sql.exec(
+                "DELETE FROM route WHERE event_type = ? AND stream_id = ?",
+                &[known.into(), stream_id.into()],
+            )?;
+        }
+    }
+    widen_routes(sql, stream_id, requested)?;
+    sql.exec(
+        "UPDATE child SET terms_rev = ?, label = ? WHERE id = ?",
+        &[(terms_rev as i64).into(), method.into(), stream_id.into()],
+    )
+    .map(|_| ())
+}
+
+/// Routes these types to a stream, beside those that are routed to it already. `None`: the stream has no preference.
+pub fn widen_routes(sql: &dyn Sql, stream_id: &str, requested: Option<&[String]>) -> Result<(), SqlError> {
+    for event_type in route_types(requested) {
+        sql.exec(
+            "INSERT OR IGNORE INTO route (event_type, stream_id) VALUES (?, ?)",
+            &[event_type.into(), stream_id.into()],
+        )?;
+    }
+    Ok(())
+}
+
+/// Routes follow what is requested, not what is delivered: so they stay right when the tenant's settings change.
+fn route_types(requested: Option<&[String]>) -> Vec<&str> {
+    requested.map_or_else(|| vec![ANY], |types| types.iter().map(String::as_str).collect())
 }
 
 /// Registers a client.
@@ -98,6 +244,27 @@ pub fn add_client(sql: &dyn Sql, client: &Client, secret_hash: &[u8]) -> Result<
         ],
     )
     .map(|_| ())
+}
+
+/// Changes a client's metadata. Its streams are behind from here on.
+pub fn change_client(sql: &dyn Sql, client_id: &str, metadata: &ClientMetadata) -> Result<(), SqlError> {
+    let text = serde_json::to_string(metadata).map_err(|error| SqlError::corrupt("client", error))?;
+    sql.exec(
+        "UPDATE client SET metadata = ? WHERE client_id = ?",
+        &[text.into(), client_id.into()],
+    )?;
+    next_rev(sql)?;
+    sql.exec(
+        "UPDATE child SET terms_rev = 0 WHERE kind = 'stream' AND owner = ?",
+        &[client_id.into()],
+    )
+    .map(|_| ())
+}
+
+/// Forgets a client, after its streams are gone.
+pub fn remove_client(sql: &dyn Sql, client_id: &str) -> Result<(), SqlError> {
+    sql.exec("DELETE FROM client WHERE client_id = ?", &[client_id.into()])
+        .map(|_| ())
 }
 
 /// A client and the hash of its secret.
@@ -131,10 +298,10 @@ fn read_client(row: &Row) -> Result<Client, SqlError> {
 }
 
 /// Writes the row that a change begins with, and for a stream its routes: wider before the object exists. The row comes
-/// first: whatever follows it, repair finds.
-pub fn begin_child(sql: &dyn Sql, child: &Child, event_types: &[String]) -> Result<(), SqlError> {
+/// first: whatever follows it, repair finds. `requested` is for streams.
+pub fn begin_child(sql: &dyn Sql, child: &Child, requested: Option<&[String]>) -> Result<(), SqlError> {
     sql.exec(
-        "INSERT INTO child (id, kind, state, owner, label, created_at) VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO child (id, kind, state, owner, label, created_at, terms_rev) VALUES (?, ?, ?, ?, ?, ?, ?)",
         &[
             child.id.as_str().into(),
             child.kind.name().into(),
@@ -142,15 +309,13 @@ pub fn begin_child(sql: &dyn Sql, child: &Child, event_types: &[String]) -> Resu
             child.owner.as_str().into(),
             child.label.as_str().into(),
             (child.created_at as i64).into(),
+            (terms_rev(sql)? as i64).into(),
         ],
     )?;
-    for event_type in event_types {
-        sql.exec(
-            "INSERT OR IGNORE INTO route (event_type, stream_id) VALUES (?, ?)",
-            &[event_type.as_str().into(), child.id.as_str().into()],
-        )?;
+    match child.kind {
+        Kind::Stream => widen_routes(sql, &child.id, requested),
+        Kind::Source | Kind::Tenant => Ok(()),
     }
-    Ok(())
 }
 
 /// Notes how far a child's change has come.
@@ -191,6 +356,29 @@ pub fn children(sql: &dyn Sql, kind: Kind, owner: Option<&str>) -> Result<Vec<Ch
     .collect()
 }
 
+/// The active children of a kind whose ids come after `after`, by id.
+pub fn children_after(sql: &dyn Sql, kind: Kind, after: &str, limit: u32) -> Result<Vec<Child>, SqlError> {
+    sql.exec(
+        "SELECT id, kind, state, owner, label, created_at FROM child WHERE id > ? AND kind = ? AND state = 'active' \
+         ORDER BY id LIMIT ?",
+        &[after.into(), kind.name().into(), limit.into()],
+    )?
+    .iter()
+    .map(read_child)
+    .collect()
+}
+
+/// Children in whatever state, a bounded number of them: for deleting a tenant piece by piece.
+pub fn some_children(sql: &dyn Sql, limit: u32) -> Result<Vec<Child>, SqlError> {
+    sql.exec(
+        "SELECT id, kind, state, owner, label, created_at FROM child LIMIT ?",
+        &[limit.into()],
+    )?
+    .iter()
+    .map(read_child)
+    .collect()
+}
+
 /// How many children of a kind an owner has, unfinished ones included: for limits.
 pub fn count_children(sql: &dyn Sql, kind: Kind, owner: &str) -> Result<u64, SqlError> {
     let rows = sql.exec(
@@ -216,6 +404,7 @@ fn read_child(row: &Row) -> Result<Child, SqlError> {
     let kind = match row.text(1)? {
         "stream" => Kind::Stream,
         "source" => Kind::Source,
+        "tenant" => Kind::Tenant,
         other => return Err(SqlError::corrupt("child", other)),
     };
     let state = match row.text(2)? {
@@ -237,11 +426,8 @@ fn read_child(row: &Row) -> Result<Child, SqlError> {
 /// The streams that may want any of these event types, each once.
 pub fn route(sql: &dyn Sql, event_types: &[String]) -> Result<Vec<String>, SqlError> {
     let mut streams = std::collections::BTreeSet::new();
-    for event_type in event_types {
-        for row in sql.exec(
-            "SELECT stream_id FROM route WHERE event_type = ?",
-            &[event_type.as_str().into()],
-        )? {
+    for event_type in event_types.iter().map(String::as_str).chain([ANY]) {
+        for row in sql.exec("SELECT stream_id FROM route WHERE event_type = ?", &[event_type.into()])? {
             streams.insert(row.text(0)?.to_owned());
         }
     }
@@ -249,83 +435,5 @@ pub fn route(sql: &dyn Sql, event_types: &[String]) -> Result<Vec<String>, SqlEr
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::delivery::meta::migrate;
-    use crate::delivery::sql::testing::{Fault, TestSql};
-    use crate::protocol::oauth::ScopeSet;
-    use crate::protocol::set::Audience;
-
-    fn database() -> TestSql {
-        let sql = TestSql::default();
-        migrate(&sql, MIGRATIONS).unwrap();
-        sql
-    }
-
-    fn stream(id: &str, owner: &str) -> Child {
-        Child {
-            id: id.into(),
-            kind: Kind::Stream,
-            state: State::Pending,
-            owner: owner.into(),
-            label: "urn:ietf:rfc:8936".into(),
-            created_at: 1,
-        }
-    }
-
-    fn types(names: &[&str]) -> Vec<String> {
-        names.iter().map(|name| (*name).to_owned()).collect()
-    }
-
-    #[test]
-    fn a_stream_is_routed_to_before_it_is_listed_and_listed_no_longer_before_it_is_unrouted() {
-        let sql = database();
-        begin_child(&sql, &stream("s1", "c1"), &types(&["a", "b"])).unwrap();
-        assert_eq!(route(&sql, &types(&["a"])).unwrap(), ["s1"]);
-        assert!(children(&sql, Kind::Stream, None).unwrap().is_empty());
-        assert_eq!(unfinished(&sql).unwrap().len(), 1);
-        set_state(&sql, "s1", State::Active).unwrap();
-        assert_eq!(children(&sql, Kind::Stream, Some("c1")).unwrap().len(), 1);
-        assert!(children(&sql, Kind::Stream, Some("c2")).unwrap().is_empty());
-        set_state(&sql, "s1", State::Deleting).unwrap();
-        assert!(children(&sql, Kind::Stream, None).unwrap().is_empty());
-        assert_eq!(route(&sql, &types(&["a", "b"])).unwrap(), ["s1"]);
-        remove_child(&sql, "s1").unwrap();
-        assert!(route(&sql, &types(&["a", "b"])).unwrap().is_empty());
-        assert!(unfinished(&sql).unwrap().is_empty());
-    }
-
-    #[test]
-    fn a_fault_while_beginning_leaves_no_half_of_it() {
-        for write in 0..3 {
-            for fault in [Fault::Before(write), Fault::After(write)] {
-                let sql = database();
-                sql.fail(fault);
-                let begun = sql.atomic(|sql| begin_child(sql, &stream("s1", "c1"), &types(&["a", "b"])));
-                assert!(begun.is_err());
-                assert!(route(&sql, &types(&["a", "b"])).unwrap().is_empty());
-                assert_eq!(count_children(&sql, Kind::Stream, "c1").unwrap(), 0);
-            }
-        }
-    }
-
-    #[test]
-    fn clients_are_kept_with_a_hash_only() {
-        let sql = database();
-        let acme = Client {
-            client_id: "c1".into(),
-            metadata: ClientMetadata {
-                client_name: "Acme".into(),
-                scope: ScopeSet::parse("ssf.read").unwrap(),
-                audience: Some(Audience::One("a".into())),
-                push_endpoints: vec![],
-            },
-            created_at: 3,
-        };
-        add_client(&sql, &acme, &[1, 2]).unwrap();
-        assert_eq!(client(&sql, "c1").unwrap(), Some((acme.clone(), vec![1, 2])));
-        assert_eq!(client(&sql, "c2").unwrap(), None);
-        assert_eq!(clients(&sql).unwrap(), std::slice::from_ref(&acme));
-        assert!(add_client(&sql, &acme, &[3]).is_err());
-    }
-}
+#[path = "registry_tests.rs"]
+mod tests;

@@ -3,19 +3,27 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::delivery::chunk::NewItem;
+use crate::delivery::chunk::{Jti, NewItem};
+use crate::delivery::courier::Hold;
 use crate::delivery::meta::{self, Migration};
-use crate::delivery::outbox;
 use crate::delivery::sql::{Sql, SqlError};
+use crate::delivery::{control, outbox};
+use crate::protocol::event::profile;
 use crate::protocol::event::publish::NewEvent;
 use crate::protocol::json::canonical;
+use crate::protocol::metadata::DefaultSubjects;
 use crate::protocol::record;
 use crate::protocol::set::{Envelope, content_hash, jti_for, jti_text};
+use crate::protocol::status::Status;
 use crate::protocol::stream::Configuration;
-use crate::protocol::subject;
+use crate::protocol::{event, status, subject, verification};
+
+use super::filter::{self, Filter, Rules};
+use super::status::{Wish, Wishes, effective};
+use super::terms::Terms;
 
 /// The schema of a stream object, oldest first.
-pub const MIGRATIONS: &[Migration] = &[outbox::FIRST_SCHEMA, RUN_SCHEMA];
+pub const MIGRATIONS: &[Migration] = &[outbox::FIRST_SCHEMA, RUN_SCHEMA, control::SCHEMA, filter::SCHEMA];
 
 /// Until when the alarm run that is under way, if any, may take. Read by the watchdog only.
 const RUN_SCHEMA: Migration = &[
@@ -23,7 +31,7 @@ const RUN_SCHEMA: Migration = &[
     "INSERT INTO run VALUES (1, 0)",
 ];
 
-/// A stream, all but its outbox. The receiver's secret is only here in sealed form.
+/// A stream, all but its outbox and its subjects. The receiver's secret is only here in sealed form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stream {
     pub tenant: String,
@@ -31,6 +39,16 @@ pub struct Stream {
     pub configuration: Configuration,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealed_authorization: Option<String>,
+    #[serde(default)]
+    pub terms: Terms,
+    #[serde(default)]
+    pub wishes: Wishes,
+    /// The status that the receiver was told last, or asked for itself.
+    #[serde(default)]
+    pub announced: Status,
+    /// The operator's choice for this very stream; else the terms decide.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_subjects: Option<DefaultSubjects>,
     /// Unix milliseconds.
     pub created_at: u64,
     /// Grows with every change; a copy with a smaller one is stale.
@@ -51,44 +69,151 @@ impl Stream {
             return Ok(None);
         }
         meta::migrate(sql, MIGRATIONS)?;
-        meta::get(sql, "stream")?
-            .map(|text| record::read(&text).map_err(|error| SqlError::corrupt("stream", error)))
-            .transpose()
-    }
-
-    /// The events this stream carries, with their place in the batch, as items with their final claims. `iat` is the moment
-    /// of acceptance, in seconds: it and the `jti` stay the same on every attempt.
-    pub fn items(&self, events: &[Published], iat: i64) -> Vec<(usize, NewItem)> {
-        let carried = events.iter().enumerate().filter(|(_, event)| self.wants(event));
-        carried.map(|(index, event)| (index, self.item(event, iat))).collect()
-    }
-
-    /// Whether the type is delivered on this stream. An event is judged once, when it is accepted.
-    fn wants(&self, event: &Published) -> bool {
-        self.configuration.events_delivered.contains(&event.event_type)
-    }
-
-    fn item(&self, event: &Published, iat: i64) -> NewItem {
-        let configuration = &self.configuration;
-        let jti = jti_for(&configuration.stream_id, &event.source, &event.id);
-        let claims = Envelope {
-            iss: &configuration.iss,
-            jti: &jti_text(&jti),
-            iat,
-            aud: &configuration.aud,
-            txn: Some(&event.txn),
-            toe: event.toe,
-            sub_id: &event.sub_id,
-            event_type: &event.event_type,
-            event: &event.event,
+        let Some(text) = meta::get(sql, "stream")? else {
+            return Ok(None);
+        };
+        let mut stream: Self = record::read(&text).map_err(|error| SqlError::corrupt("stream", error))?;
+        // Written before streams knew their terms.
+        if stream.terms.rev == 0 {
+            stream.terms.events.clone_from(&stream.configuration.events_supported);
         }
-        .to_claims();
+        Ok(Some(stream))
+    }
+
+    /// Takes new terms, unless it has newer ones: what may be delivered follows from them at once.
+    pub fn take_terms(&mut self, terms: Terms) {
+        if terms.rev < self.terms.rev {
+            return;
+        }
+        self.configuration = self.configuration.with_supported(&terms.events);
+        self.configuration.min_verification_interval = terms.min_verification_interval();
+        self.configuration.inactivity_timeout = terms.inactivity_timeout();
+        self.terms = terms;
+        self.rev += 1;
+    }
+
+    /// Where a receiver polls this stream: the stream's id makes the URL its own (SSF-6.1.2-3).
+    pub fn poll_url(&self) -> String {
+        let configuration = &self.configuration;
+        format!("{}/ssf/poll/{}", configuration.iss, configuration.stream_id)
+    }
+
+    /// Our own wish after the receiver has been inactive for its timeout (SSF-8.1.1-13). Any wish of the receiver's ends it.
+    pub fn fall_asleep(&mut self) {
+        self.wishes.transmitter = Wish {
+            status: self.terms.settings.inactivity_action,
+            reason: Some(format!(
+                "the receiver was inactive for {} seconds",
+                self.terms.settings.inactivity_timeout
+            )),
+        };
+    }
+
+    /// How subjects are judged.
+    pub fn subject_rules(&self) -> Rules {
+        Rules {
+            default_subjects: self.default_subjects.unwrap_or(self.terms.default_subjects),
+            require_shared_member: self.terms.settings.require_shared_subject_member,
+            grace_ms: u64::from(self.terms.settings.subject_removal_grace) * 1000,
+        }
+    }
+
+    /// The status as a receiver sees it, with its reason.
+    pub fn status(&self, hold: Option<&Hold>) -> (Status, Option<String>) {
+        effective(&self.wishes, hold)
+    }
+
+    /// Whether this is the subject of the stream itself, which is always in it and cannot be removed (SSF-8.1.4.1-5).
+    pub fn is_own_subject(&self, subject: &Value) -> bool {
+        subject::identity(subject) == subject::identity(&verification::subject(&self.configuration.stream_id))
+    }
+
+    /// The events this stream carries, with their place in the batch, as items with their final claims. An event is judged
+    /// once, when it is accepted at `now` (Unix milliseconds); its `iat` and `jti` stay the same on every attempt. A disabled
+    /// stream carries none (SSF-8.1.2.1-3).
+    pub fn items(
+        &self,
+        sql: &dyn Sql,
+        filter: &Filter,
+        events: &[Published],
+        now: u64,
+    ) -> Result<Vec<(usize, NewItem)>, SqlError> {
+        let mut items = Vec::new();
+        if self.wishes.status() == Status::Disabled {
+            return Ok(items);
+        }
+        let rules = self.subject_rules();
+        for (index, event) in events.iter().enumerate() {
+            let wanted = self.configuration.events_delivered.contains(&event.event_type)
+                && (filter.judge(sql, &event.sub_id, &rules, now)?.wanted() || self.is_own_subject(&event.sub_id));
+            if wanted {
+                items.push((index, self.item(event, now)));
+            }
+        }
+        Ok(items)
+    }
+
+    fn item(&self, event: &Published, now: u64) -> NewItem {
+        let jti = jti_for(&self.configuration.stream_id, &event.source, &event.id);
+        let shaped = profile::shape(self.terms.profile, &event.event_type, &event.sub_id, &event.event);
+        let claims = self.claims(
+            &jti,
+            now,
+            &event.txn,
+            event.toe,
+            &event.sub_id,
+            &event.event_type,
+            &shaped,
+        );
         NewItem {
             jti,
             content: event.content,
             lane: subject::lane_key(&event.sub_id),
             claims,
         }
+    }
+
+    /// The claims of a verification event (SSF 8.1.4.1); without `state` when nobody asked for it (SSF-8.1.4.2-3).
+    pub fn verification(&self, jti: &Jti, state: Option<&str>, now: u64) -> Vec<u8> {
+        self.control_claims(jti, event::VERIFICATION, &verification::event(state), now)
+    }
+
+    /// The claims of a stream-updated event (SSF 8.1.5).
+    pub fn updated(&self, jti: &Jti, status: Status, reason: Option<&str>, now: u64) -> Vec<u8> {
+        self.control_claims(jti, event::STREAM_UPDATED, &status::updated_event(status, reason), now)
+    }
+
+    fn control_claims(&self, jti: &Jti, event_type: &str, event: &Value, now: u64) -> Vec<u8> {
+        let stream_id = &self.configuration.stream_id;
+        let txn = jti_text(&jti_for("txn", stream_id, &jti_text(jti)));
+        let sub_id = verification::subject(stream_id);
+        self.claims(jti, now, &txn, None, &sub_id, event_type, event)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn claims(
+        &self,
+        jti: &Jti,
+        now: u64,
+        txn: &str,
+        toe: Option<i64>,
+        sub_id: &Value,
+        event_type: &str,
+        event: &Value,
+    ) -> Vec<u8> {
+        Envelope {
+            iss: &self.configuration.iss,
+            jti: &jti_text(jti),
+            // Whole seconds, never ahead of the clock.
+            iat: i64::try_from(now / 1000).unwrap_or(i64::MAX),
+            aud: &self.configuration.aud,
+            txn: Some(txn),
+            toe,
+            sub_id,
+            event_type,
+            event,
+        }
+        .to_claims()
     }
 }
 
@@ -161,127 +286,5 @@ pub fn run_until(sql: &dyn Sql) -> Result<u64, SqlError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::delivery::sql::testing::TestSql;
-    use crate::protocol::set::{Audience, Claims};
-    use crate::protocol::stream::Delivery;
-
-    const REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
-    const CHANGED: &str = "https://schemas.openid.net/secevent/caep/event-type/credential-change";
-
-    fn stream() -> Stream {
-        Stream {
-            tenant: "default".into(),
-            client_id: "c1".into(),
-            configuration: Configuration {
-                stream_id: "s1".into(),
-                iss: "https://tx.example".into(),
-                aud: Audience::One("https://rx.example".into()),
-                delivery: Delivery::Push {
-                    endpoint_url: "https://rx.example/in".into(),
-                    authorization_header: None,
-                },
-                events_supported: vec![REVOKED.into(), CHANGED.into()],
-                events_requested: None,
-                events_delivered: vec![REVOKED.into()],
-                description: None,
-                min_verification_interval: None,
-                inactivity_timeout: None,
-            },
-            sealed_authorization: Some("sealed".into()),
-            created_at: 5,
-            rev: 1,
-        }
-    }
-
-    fn event(event_type: &str, id: Option<&str>) -> NewEvent {
-        NewEvent {
-            id: id.map(Into::into),
-            event_type: event_type.into(),
-            sub_id: json!({"format": "email", "email": "ana@example.com"}),
-            event: json!({}),
-            txn: None,
-            toe: Some(7),
-        }
-    }
-
-    #[test]
-    fn a_stream_is_what_was_saved_and_an_empty_object_has_none() {
-        let sql = TestSql::default();
-        assert_eq!(Stream::load(&sql).unwrap(), None);
-        assert_eq!(sql.take_written_rows(), 0);
-        stream().save(&sql).unwrap();
-        assert_eq!(Stream::load(&sql).unwrap(), Some(stream()));
-    }
-
-    /// SSF-4.1.6-1, SSF-4.2.1-4, SSF-4.1.9-1: the envelope of a published event.
-    #[test]
-    fn events_of_other_types_are_left_out_and_the_rest_become_sets() {
-        let published: Vec<_> = [event(CHANGED, Some("b")), event(REVOKED, Some("a"))]
-            .into_iter()
-            .map(|event| Published::new(event, "pub", "r".into()).unwrap())
-            .collect();
-        let items = stream().items(&published, 99);
-        assert_eq!(items.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [1]);
-        let item = &items[0].1;
-        let claims = Claims::parse(&item.claims).unwrap();
-        assert_eq!(claims.iss, "https://tx.example");
-        assert_eq!(claims.aud, Audience::One("https://rx.example".into()));
-        assert_eq!((claims.iat, claims.toe), (99, Some(7)));
-        assert_eq!(claims.event_type, REVOKED);
-        assert_eq!(claims.jti, jti_text(&item.jti));
-        assert!(claims.txn.is_some());
-    }
-
-    #[test]
-    fn a_retry_makes_the_same_jti_and_content_and_a_change_another_content() {
-        let once = |event: NewEvent, random: &str| {
-            stream()
-                .items(&[Published::new(event, "pub", random.into()).unwrap()], 1)
-                .remove(0)
-                .1
-        };
-        let first = once(event(REVOKED, Some("a")), "r1");
-        let again = once(event(REVOKED, Some("a")), "r2");
-        assert_eq!((first.jti, first.content), (again.jti, again.content));
-        let mut other = event(REVOKED, Some("a"));
-        other.toe = Some(8);
-        let other = once(other, "r3");
-        assert_eq!(first.jti, other.jti);
-        assert_ne!(first.content, other.content);
-        assert_ne!(
-            once(event(REVOKED, None), "r1").jti,
-            once(event(REVOKED, None), "r2").jti
-        );
-        let elsewhere = stream()
-            .items(
-                &[Published::new(event(REVOKED, Some("a")), "other", "r".into()).unwrap()],
-                1,
-            )
-            .remove(0)
-            .1;
-        assert_ne!(first.jti, elsewhere.jti, "ids of different publishers do not meet");
-    }
-
-    #[test]
-    fn an_event_that_grows_too_long_when_written_out_is_refused() {
-        let mut long = event(REVOKED, None);
-        long.event = json!({"a": "x".repeat(MAX_EVENT_BYTES)});
-        assert_eq!(Published::new(long, "pub", "r".into()), Err(TooLarge));
-        let mut grows = event(REVOKED, None);
-        grows.event = serde_json::from_str(&format!("[{}1]", "1e15,".repeat(6_000))).unwrap();
-        assert_eq!(Published::new(grows, "pub", "r".into()), Err(TooLarge));
-    }
-
-    #[test]
-    fn the_run_row_tells_how_long_a_run_may_take() {
-        let sql = TestSql::default();
-        stream().save(&sql).unwrap();
-        assert_eq!(run_until(&sql).unwrap(), 0);
-        sql.take_written_rows();
-        begin_run(&sql, 1_795_262_400_000).unwrap();
-        assert_eq!(run_until(&sql).unwrap(), 1_795_262_400_000);
-        assert_eq!(sql.take_written_rows(), 1);
-    }
-}
+#[path = "stream_tests.rs"]
+mod tests;

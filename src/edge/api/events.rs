@@ -5,8 +5,9 @@ use futures_util::future::join_all;
 use http::StatusCode;
 use serde_json::json;
 
-use crate::edge::command::{Answer, Refusal, StreamCommand, StreamReply, TenantCommand, TenantReply};
+use crate::edge::command::{Addressed, Answer, Refusal, StreamCommand, StreamReply, TenantCommand, TenantReply};
 use crate::edge::error::{ApiError, json_response};
+use crate::edge::object::stub;
 use crate::edge::{auth, body, random};
 use crate::protocol::event::publish::PublishRequest;
 use crate::transmitter::stream::Published;
@@ -17,7 +18,7 @@ pub async fn publish(call: Call) -> Result<Response, ApiError> {
     let Call { edge, request, .. } = call;
     let (parts, payload) = request.into_parts();
     let publisher = auth::publisher(&edge, &parts.headers).await?;
-    edge.origin()?;
+    edge.issuer()?;
     let given = body::read_json(&parts.headers, payload, body::PUBLISH_LIMIT).await?;
     let asked = PublishRequest::parse(&given).map_err(|found| ApiError::invalid(&found))?;
     let source = publisher.source().to_owned();
@@ -39,11 +40,19 @@ pub async fn publish(call: Call) -> Result<Response, ApiError> {
         event_types,
         client_id: publisher.client_id,
     };
-    let TenantReply::Route(streams) = edge.tenant()?.ask(&route).await? else {
+    let TenantReply::Route { streams, unsupported } = edge.tenant()?.ask(route).await? else {
         return Err(ApiError::internal("tenant", "an unexpected reply"));
     };
-    let command = StreamCommand::Append { events };
-    let command = serde_json::to_string(&command).map_err(|error| ApiError::internal("command", error))?;
+    if let Some(index) = events.iter().position(|event| unsupported.contains(&event.event_type)) {
+        let pointer = format!("/events/{index}/type");
+        let detail = format!("{pointer} is not among the event types that this tenant supports");
+        return Err(ApiError::at(&pointer, detail));
+    }
+    let command = stub::text(&Addressed {
+        tenant: Some(edge.tenant_name().to_owned()),
+        client_id: None,
+        command: StreamCommand::Append { events },
+    })?;
     let answers: Vec<Result<Answer<StreamReply>, ApiError>> = join_all(
         streams
             .iter()

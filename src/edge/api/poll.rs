@@ -36,11 +36,8 @@ pub async fn poll(call: Call) -> Result<Response, ApiError> {
             .map(|(jti, error)| (jti, error.err.as_str().to_owned(), error.description))
             .collect(),
     };
-    let command = StreamCommand::Poll {
-        client_id: caller.client_id,
-        request,
-    };
-    let StreamReply::Sets { sets, more } = edge.stream(&stream_id)?.ask(&command).await? else {
+    let stream = edge.stream(&stream_id)?.on_behalf_of(&caller.client_id);
+    let StreamReply::Sets { sets, more } = stream.ask(StreamCommand::Poll { request }).await? else {
         return Err(ApiError::internal("stream", "an unexpected reply"));
     };
     Ok(json_response(StatusCode::OK, &response(&sets, more)))

@@ -26,13 +26,22 @@ pub fn page(request: &Request, most: u32) -> Result<(i64, u32), ApiError> {
             .filter(|after| (0..=i64::from(u32::MAX) << 20).contains(after))
             .ok_or_else(|| ApiError::bad_request("after must be a cursor from an earlier answer."))?,
     };
-    let limit = match parameter(request, "limit")? {
-        None => most.min(100),
+    Ok((after, limit(request, most)?))
+}
+
+/// How many entries a list shall have.
+pub fn limit(request: &Request, most: u32) -> Result<u32, ApiError> {
+    match parameter(request, "limit")? {
+        None => Ok(most.min(100)),
         Some(text) => text
             .parse()
             .ok()
             .filter(|limit| (1..=most).contains(limit))
-            .ok_or_else(|| ApiError::bad_request(format!("limit must be a whole number from 1 to {most}.")))?,
-    };
-    Ok((after, limit))
+            .ok_or_else(|| ApiError::bad_request(format!("limit must be a whole number from 1 to {most}."))),
+    }
+}
+
+/// A parameter that there has to be.
+pub fn required(request: &Request, name: &str) -> Result<String, ApiError> {
+    parameter(request, name)?.ok_or_else(|| ApiError::bad_request(format!("Name it in the query: ?{name}=…")))
 }

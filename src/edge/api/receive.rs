@@ -54,7 +54,7 @@ pub async fn push(call: Call) -> Result<Response, ApiError> {
         request,
     } = call;
     let (parts, payload) = request.into_parts();
-    edge.source(&source_id)?;
+    edge.any_source(&source_id)?;
     let body = body::read(payload, body::LIMIT).await?;
     let view = view(&edge, &source_id, false).await?;
     match judge_and_store(&edge, view, &parts.headers, &body).await? {
@@ -90,8 +90,8 @@ async fn judge_and_store(
     let source_id = view.source.source_id.clone();
     let accepted = judge(edge, view, headers, body).await?;
     let reply = edge
-        .source(&source_id)?
-        .tell(&SourceCommand::Store { rev, event: accepted })
+        .any_source(&source_id)?
+        .tell(SourceCommand::Store { rev, event: accepted })
         .await?;
     Ok(reply.map(|_| ()))
 }
@@ -174,7 +174,7 @@ async fn find_key(edge: &Edge, view: &SourceView, token: &Unverified<'_>) -> Res
         }
     }
     let source_id = &view.source.source_id;
-    let reply = edge.source(source_id)?.ask(&SourceCommand::RefreshKeys).await?;
+    let reply = edge.any_source(source_id)?.ask(SourceCommand::RefreshKeys).await?;
     let SourceReply::Keys { keys: fetched, wait_ms } = reply else {
         return Err(ApiError::internal("source", "an unexpected reply"));
     };
@@ -223,7 +223,7 @@ async fn view(edge: &Edge, source_id: &str, fresh: bool) -> Result<SourceView, A
             return Ok(view);
         }
     }
-    match edge.source(source_id)?.tell(&SourceCommand::View).await? {
+    match edge.any_source(source_id)?.tell(SourceCommand::View).await? {
         Ok(SourceReply::View(view)) => {
             remember(source_id, Some((*view).clone()));
             Ok(*view)

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::edge::command::{NewSource, Refusal, SourceCommand, SourceReply, TenantCommand, TenantReply};
 use crate::edge::context::Edge;
 use crate::edge::error::{ApiError, json_response, no_store};
-use crate::edge::{auth, body, crypto, random};
+use crate::edge::{auth, crypto, random};
 use crate::protocol::endpoint_url::UrlPolicy;
 use crate::protocol::jose::jws;
 use crate::protocol::set::Claims;
@@ -22,10 +22,7 @@ use super::query::page;
 const MAX_PAGE: u32 = 1000;
 
 pub async fn create(call: Call) -> Result<Response, ApiError> {
-    let Call { edge, request, .. } = call;
-    let (parts, payload) = request.into_parts();
-    auth::operator(&edge, &parts.headers).await?;
-    let given = body::read_json(&parts.headers, payload, body::LIMIT).await?;
+    let (edge, _, given) = call.operator().await?;
     // The issuer may be ourselves: nothing but metadata and keys is asked of it.
     let policy = UrlPolicy {
         allow_loopback: edge.settings().allow_loopback,
@@ -40,7 +37,7 @@ pub async fn create(call: Call) -> Result<Response, ApiError> {
         jwks: wanted.jwks,
         authorization_hash: crypto::sha256_hex(&authorization_header),
     }));
-    let TenantReply::Source(source) = edge.tenant()?.ask(&command).await? else {
+    let TenantReply::Source(source) = edge.tenant()?.ask(command).await? else {
         return Err(ApiError::internal("tenant", "an unexpected reply"));
     };
     let mut shown = source.to_json(&receive_url(&edge, &source)?);
@@ -53,7 +50,7 @@ pub async fn create(call: Call) -> Result<Response, ApiError> {
 pub async fn list(call: Call) -> Result<Response, ApiError> {
     let Call { edge, request, .. } = call;
     auth::operator(&edge, request.headers()).await?;
-    let TenantReply::Children(children) = edge.tenant()?.ask(&TenantCommand::Sources).await? else {
+    let TenantReply::Children(children) = edge.tenant()?.ask(TenantCommand::Sources).await? else {
         return Err(ApiError::internal("tenant", "an unexpected reply"));
     };
     let views = join_all(children.iter().map(async |child| view(&edge, &child.id).await)).await;
@@ -89,7 +86,7 @@ pub async fn delete(call: Call) -> Result<Response, ApiError> {
     } = call;
     auth::operator(&edge, request.headers()).await?;
     edge.source(&source_id)?;
-    edge.tenant()?.ask(&TenantCommand::DeleteSource { source_id }).await?;
+    edge.tenant()?.ask(TenantCommand::DeleteSource { source_id }).await?;
     Ok((StatusCode::NO_CONTENT, no_store()).into_response())
 }
 
@@ -103,7 +100,7 @@ pub async fn events(call: Call) -> Result<Response, ApiError> {
     let (after, limit) = page(&request, MAX_PAGE)?;
     let SourceReply::Events(stored) = edge
         .source(&source_id)?
-        .ask(&SourceCommand::Events { after, limit })
+        .ask(SourceCommand::Events { after, limit })
         .await?
     else {
         return Err(ApiError::internal("source", "an unexpected reply"));
@@ -117,7 +114,7 @@ pub async fn events(call: Call) -> Result<Response, ApiError> {
 }
 
 async fn view(edge: &Edge, source_id: &str) -> Result<Option<Source>, ApiError> {
-    match edge.source(source_id)?.tell(&SourceCommand::View).await? {
+    match edge.source(source_id)?.tell(SourceCommand::View).await? {
         Ok(SourceReply::View(view)) => Ok(Some(view.source)),
         Err(Refusal::Gone | Refusal::NotFound) => Ok(None),
         Err(refusal) => Err(ApiError::refused(refusal)),

@@ -31,13 +31,13 @@ pub async fn issue(call: Call) -> Result<Response, ApiError> {
         client_id: asked.client_id,
         client_secret: asked.client_secret.into_inner(),
         scope: asked.scope,
-        issuer: edge.origin()?.to_owned(),
+        issuer: edge.issuer()?,
     };
     let TenantReply::Token {
         access_token,
         expires_in,
         scope,
-    } = edge.tenant()?.ask(&command).await?
+    } = edge.tenant()?.ask(command).await?
     else {
         return Err(ApiError::internal("tenant", "an unexpected reply"));
     };

@@ -18,7 +18,7 @@ const MAX_PAGE: u32 = 200;
 pub async fn list(call: Call) -> Result<Response, ApiError> {
     let Call { edge, request, .. } = call;
     auth::operator(&edge, request.headers()).await?;
-    let TenantReply::Children(streams) = edge.tenant()?.ask(&TenantCommand::Streams { client_id: None }).await? else {
+    let TenantReply::Children(streams) = edge.tenant()?.ask(TenantCommand::Streams { client_id: None }).await? else {
         return Err(ApiError::internal("tenant", "an unexpected reply"));
     };
     let streams: Vec<Value> = streams
@@ -37,14 +37,28 @@ pub async fn health(call: Call) -> Result<Response, ApiError> {
         request,
     } = call;
     auth::operator(&edge, request.headers()).await?;
-    let StreamReply::Health(health) = edge.stream(&stream_id)?.ask(&StreamCommand::Health).await? else {
+    show_health(&stream_id, edge.stream(&stream_id)?.ask(StreamCommand::Health).await?)
+}
+
+/// How a stream is doing, as the operator sees it.
+pub fn show_health(stream_id: &str, reply: StreamReply) -> Result<Response, ApiError> {
+    let StreamReply::Health(health) = reply else {
         return Err(ApiError::internal("stream", "an unexpected reply"));
     };
+    let stream = &health.stream;
     let shown = json!({
         "stream_id": stream_id,
-        "client_id": health.stream.client_id,
-        "created_at": health.stream.created_at,
-        "configuration": show(&health.stream),
+        "status": health.status.name(),
+        "reason": health.reason,
+        "status_set_by": health.status_set_by,
+        "default_subjects": stream.subject_rules().default_subjects,
+        "profile": stream.terms.profile.name(),
+        "rows_read": health.rows_read,
+        "rows_written": health.rows_written,
+        "database_bytes": health.database_bytes,
+        "client_id": stream.client_id,
+        "created_at": stream.created_at,
+        "configuration": show(stream),
         "queued_events": health.queued.events,
         "queued_bytes": health.queued.bytes,
         "oldest_at": health.queued.oldest_at,
@@ -64,7 +78,7 @@ pub async fn deliveries(call: Call) -> Result<Response, ApiError> {
         request,
     } = call;
     auth::operator(&edge, request.headers()).await?;
-    let StreamReply::Deliveries(deliveries) = edge.stream(&stream_id)?.ask(&StreamCommand::Deliveries).await? else {
+    let StreamReply::Deliveries(deliveries) = edge.stream(&stream_id)?.ask(StreamCommand::Deliveries).await? else {
         return Err(ApiError::internal("stream", "an unexpected reply"));
     };
     Ok(json_response(StatusCode::OK, &json!({"deliveries": deliveries})))
@@ -80,7 +94,7 @@ pub async fn dead_letters(call: Call) -> Result<Response, ApiError> {
     let (after, limit) = page(&request, MAX_PAGE)?;
     let reply = edge
         .stream(&stream_id)?
-        .ask(&StreamCommand::DeadLetters { after, limit })
+        .ask(StreamCommand::DeadLetters { after, limit })
         .await?;
     let StreamReply::DeadLetters { dead_letters, cursor } = reply else {
         return Err(ApiError::internal("stream", "an unexpected reply"));

@@ -8,37 +8,37 @@ use crate::edge::command::{TenantCommand, TenantReply};
 use crate::edge::context::Edge;
 use crate::edge::error::ApiError;
 use crate::edge::{auth, kv};
-use crate::protocol::metadata::{self, AuthorizationScheme, DefaultSubjects, OAUTH, SPEC_VERSION, TransmitterMetadata};
+use crate::protocol::metadata::{self, AuthorizationScheme, OAUTH, SPEC_VERSION, TransmitterMetadata};
 use crate::protocol::oauth::Scope;
-use crate::protocol::stream::{POLL, PUSH};
 
 use super::call::Call;
 
 pub async fn ssf_configuration(Call { edge, .. }: Call) -> Result<Response, ApiError> {
-    let issuer = edge.origin()?;
+    let issuer = edge.issuer()?;
+    let settings = edge.described().await?.settings;
     let metadata = TransmitterMetadata {
         spec_version: Some(SPEC_VERSION.to_owned()),
-        issuer: issuer.to_owned(),
+        issuer: issuer.clone(),
         jwks_uri: Some(format!("{issuer}/jwks.json")),
-        delivery_methods_supported: vec![PUSH.to_owned(), POLL.to_owned()],
+        delivery_methods_supported: settings.delivery_methods_supported,
         configuration_endpoint: Some(format!("{issuer}/ssf/streams")),
-        status_endpoint: None,
-        add_subject_endpoint: None,
-        remove_subject_endpoint: None,
-        verification_endpoint: None,
-        critical_subject_members: Vec::new(),
+        status_endpoint: Some(format!("{issuer}/ssf/status")),
+        add_subject_endpoint: Some(format!("{issuer}/ssf/subjects/add")),
+        remove_subject_endpoint: Some(format!("{issuer}/ssf/subjects/remove")),
+        verification_endpoint: Some(format!("{issuer}/ssf/verification")),
+        critical_subject_members: settings.critical_subject_members,
         authorization_schemes: vec![AuthorizationScheme {
             spec_urn: OAUTH.to_owned(),
         }],
-        default_subjects: Some(DefaultSubjects::All),
+        default_subjects: Some(settings.default_subjects),
     };
     Ok(public(&edge, &metadata.to_json()))
 }
 
 pub async fn authorization_server(Call { edge, .. }: Call) -> Result<Response, ApiError> {
-    let issuer = edge.origin()?;
+    let issuer = edge.issuer()?;
     let document = metadata::authorization_server(
-        issuer,
+        &issuer,
         &format!("{issuer}/oauth/token"),
         &format!("{issuer}/jwks.json"),
         &Scope::ALL.map(Scope::name),
@@ -47,16 +47,16 @@ pub async fn authorization_server(Call { edge, .. }: Call) -> Result<Response, A
 }
 
 pub async fn protected_resource(Call { edge, .. }: Call) -> Result<Response, ApiError> {
-    let issuer = edge.origin()?;
-    let document = metadata::protected_resource(issuer, issuer, &Scope::ALL.map(Scope::name));
+    let issuer = edge.issuer()?;
+    let document = metadata::protected_resource(&issuer, &issuer, &Scope::ALL.map(Scope::name));
     Ok(public(&edge, &document))
 }
 
 pub async fn jwks(Call { edge, .. }: Call) -> Result<Response, ApiError> {
     edge.origin()?;
-    let published: Vec<Value> = match kv::get(edge.env(), auth::JWKS_COPY).await {
+    let published: Vec<Value> = match kv::get(edge.env(), &auth::jwks_copy(edge.tenant_name())).await {
         Some(published) => published,
-        None => match edge.tenant()?.ask(&TenantCommand::Jwks).await? {
+        None => match edge.tenant()?.ask(TenantCommand::Jwks).await? {
             TenantReply::Jwks(published) => published,
             _ => return Err(ApiError::internal("tenant", "an unexpected reply")),
         },

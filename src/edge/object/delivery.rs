@@ -52,31 +52,28 @@ impl StreamObject {
     pub(super) async fn deliver(&self) -> Answer<()> {
         let started = now_ms();
         let settings = context::settings(&self.env).map_err(|error| fault("settings", error))?;
-        let push_to = self.with(|live| {
+        let (push_to, rev) = self.with(|live| {
             live.outbox.refill(&self.sql)?;
             live.courier.forget_in_flight();
             let due = live
                 .courier
                 .due_at(&live.outbox, started)
                 .is_some_and(|due| due <= started);
-            Ok(match &live.stream.configuration.delivery {
+            let push_to = match &live.stream.configuration.delivery {
                 Delivery::Push { endpoint_url, .. } if due => Some((
                     endpoint_url.clone(),
                     live.stream.configuration.iss.clone(),
                     live.stream.sealed_authorization.clone(),
                 )),
                 _ => None,
-            })
+            };
+            Ok((push_to, live.stream.rev))
         })?;
         let Some((endpoint_url, issuer, sealed)) = push_to else {
             return Ok(());
         };
         // The policy may have changed since the endpoint was registered.
-        let own_host = issuer.split_once("://").map(|(_, host)| host.to_owned());
-        let policy = UrlPolicy {
-            allow_loopback: settings.allow_loopback,
-            own_host,
-        };
+        let policy = UrlPolicy::of_issuer(settings.allow_loopback, &issuer);
         if let Err(error) = EndpointUrl::parse(&endpoint_url, &policy) {
             let detail = format!("the endpoint is not allowed by the settings of this service: it {error}");
             self.with(|live| {
@@ -95,6 +92,7 @@ impl StreamObject {
             authorization,
             signer,
             timeout_ms: settings.push_timeout_ms,
+            rev,
         };
         self.push_all(&line, &settings, started).await?;
         self.with(|live| live.flush(&self.sql))
@@ -112,7 +110,7 @@ impl StreamObject {
                 self.with(|_| Ok(begin_run(&self.sql, now + 2 * RENEW_MS + u64::from(line.timeout_ms))?))?;
             }
             if now < deadline {
-                while let Some(job) = self.next_job(now)? {
+                while let Some(job) = self.next_job(now, line.rev)? {
                     pushes.push(push(job, line));
                 }
             }
@@ -127,8 +125,12 @@ impl StreamObject {
         }
     }
 
-    fn next_job(&self, now: u64) -> Answer<Option<Job>> {
+    fn next_job(&self, now: u64, rev: u64) -> Answer<Option<Job>> {
         self.with(|live| {
+            // The stream was changed: what this run knows of its endpoint may be old. The next run knows better.
+            if live.stream.rev != rev {
+                return Ok(None);
+            }
             live.outbox.refill(&self.sql)?;
             let Next::Push(pos) = live.courier.next(&live.outbox, now) else {
                 return Ok(None);
@@ -172,6 +174,7 @@ impl StreamObject {
                 live.flush(&self.sql)?;
             }
             live.attempts.remember(pushed.attempt, outcome, detail);
+            live.follow_status(&self.sql, false, now)?;
             Ok(())
         })
     }
@@ -196,10 +199,13 @@ impl StreamObject {
         let key = match known {
             Some((_, key)) => key,
             None => {
-                let tenant = self.with(|live| Ok(live.stream.tenant.clone()))?;
+                let (tenant, (alg, at_once)) = self.with(|live| {
+                    let stream = &live.stream;
+                    Ok((stream.tenant.clone(), stream.terms.signing()))
+                })?;
                 let tenant = stub::tenant(&self.env, &tenant).map_err(|error| call_failed(&error))?;
                 let reply = tenant
-                    .ask(&TenantCommand::SigningKey)
+                    .ask(TenantCommand::SigningKey { alg, at_once })
                     .await
                     .map_err(|error| call_failed(&error))?;
                 let TenantReply::SigningKey(key) = reply else {
@@ -222,11 +228,10 @@ impl StreamObject {
     }
 
     /// Answers a poll (RFC 8936): acknowledgements first and durably, then what waits, then what comes while we hold it.
-    pub(super) async fn poll(&self, client_id: &str, request: PollCommand) -> Answer<StreamReply> {
+    pub(super) async fn poll(&self, request: PollCommand) -> Answer<StreamReply> {
         let settings = context::settings(&self.env).map_err(|error| fault("settings", error))?;
         self.with(|live| {
-            let polled = live.stream.configuration.delivery == Delivery::Poll;
-            if live.stream.client_id != client_id || !polled {
+            if live.stream.configuration.delivery != Delivery::Poll {
                 return Err(Refusal::NotFound);
             }
             self.acknowledge(live, &request)

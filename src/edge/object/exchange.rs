@@ -30,6 +30,8 @@ pub struct Line {
     pub authorization: Option<Secret<String>>,
     pub signer: Signer,
     pub timeout_ms: u32,
+    /// Which revision of the stream all this is from.
+    pub rev: u64,
 }
 
 /// A key to sign with.

@@ -7,5 +7,7 @@ pub mod stream;
 pub mod stub;
 pub mod tenant;
 
+mod children;
 mod delivery;
 mod exchange;
+mod manage;

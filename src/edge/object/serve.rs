@@ -10,15 +10,18 @@ use serde_json::json;
 use wasm_bindgen::{JsCast, JsValue};
 use worker::{Request, Response, ScheduledTime, State};
 
+use crate::delivery::chunk::Jti;
 use crate::delivery::sql::SqlError;
 use crate::edge::clock::now_ms;
-use crate::edge::command::{Answer, Refusal};
+use crate::edge::command::{Addressed, Answer, Refusal};
 use crate::edge::error::ApiError;
 use crate::edge::log::{self, Level};
+use crate::edge::random;
+use crate::protocol::problem::Invalid;
 use crate::protocol::record;
 
 /// Reads a command, has it carried out, writes the answer.
-pub async fn serve<C, R, F>(mut request: Request, carry_out: impl FnOnce(C) -> F) -> worker::Result<Response>
+pub async fn serve<C, R, F>(mut request: Request, carry_out: impl FnOnce(Addressed<C>) -> F) -> worker::Result<Response>
 where
     C: DeserializeOwned,
     R: Serialize,
@@ -47,6 +50,21 @@ impl From<SqlError> for Refusal {
     fn from(error: SqlError) -> Self {
         fault("storage", error)
     }
+}
+
+/// A finding about a document that only the object could judge.
+impl From<Invalid> for Refusal {
+    fn from(found: Invalid) -> Self {
+        Self::Invalid {
+            detail: found.to_string(),
+            pointer: found.pointer,
+        }
+    }
+}
+
+/// The `jti` of an event that nobody published.
+pub fn new_jti() -> Answer<Jti> {
+    random::bytes().map_err(|_| Refusal::Internal)
 }
 
 /// What an object makes of an error from a call it made itself.

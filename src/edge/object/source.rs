@@ -7,7 +7,7 @@ use worker::{DurableObject, Env, Method, Request, Response, State, durable_objec
 
 use crate::edge::api::receive::{keys_copy, source_copy};
 use crate::edge::clock::now_ms;
-use crate::edge::command::{Answer, Refusal, SourceCommand, SourceReply, SourceView};
+use crate::edge::command::{Addressed, Answer, Refusal, SourceCommand, SourceReply, SourceView};
 use crate::edge::context;
 use crate::edge::http::{self, Incoming, NoAnswer, Outgoing};
 use crate::edge::kv;
@@ -48,7 +48,7 @@ pub struct SourceObject {
 
 impl DurableObject for SourceObject {
     fn new(state: State, env: Env) -> Self {
-        let sql = EdgeSql(state.storage().sql());
+        let sql = EdgeSql::new(state.storage().sql());
         Self {
             state,
             env,
@@ -91,8 +91,12 @@ impl SourceObject {
         slot.clone().ok_or(Refusal::Gone)
     }
 
-    async fn carry_out(&self, command: SourceCommand) -> Answer<SourceReply> {
-        match command {
+    async fn carry_out(&self, addressed: Addressed<SourceCommand>) -> Answer<SourceReply> {
+        let is_ours = |source: &Source| addressed.tenant.as_ref().is_none_or(|tenant| *tenant == source.tenant);
+        if !matches!(addressed.command, SourceCommand::Create { .. }) && !is_ours(&self.source()?) {
+            return Err(Refusal::NotFound);
+        }
+        match addressed.command {
             SourceCommand::Create { source } => self.create(*source).await,
             SourceCommand::View => {
                 let view = self.view()?;

@@ -6,21 +6,28 @@ use std::cell::{Cell, RefCell};
 use serde_json::{Value, json};
 use worker::{DurableObject, Env, Request, Response, State, durable_object};
 
+use crate::delivery::control::{Gate, Kind};
 use crate::delivery::courier::Courier;
 use crate::delivery::dead_letters;
 use crate::delivery::outbox::{AppendError, Outbox};
+use crate::delivery::pace::Pace;
 use crate::delivery::sql::Sql;
-use crate::edge::clock::{now_ms, now_s};
-use crate::edge::command::{Answer, Health, Refusal, SealedKey, StreamCommand, StreamReply};
+use crate::edge::clock::now_ms;
+use crate::edge::command::{Addressed, Answer, Refusal, SealedKey, StreamCommand, StreamReply};
 use crate::edge::sql::EdgeSql;
 use crate::edge::{context, crypto};
 use crate::protocol::set::{Claims, jti_text};
+use crate::protocol::status::Status;
 use crate::protocol::stream::Delivery;
+use crate::transmitter::activity::Activity;
+use crate::transmitter::filter::Filter;
+use crate::transmitter::pulse::Pulse;
+use crate::transmitter::status::announced;
 use crate::transmitter::stream::{Published, Stream, run_until};
 
 use super::bell::Bell;
 use super::exchange::Attempts;
-use super::serve::{Alarm, abort, fault, serve};
+use super::serve::{Alarm, abort, fault, new_jti, serve};
 
 /// What the seal of a receiver's authorization header authenticates, beside the object's id.
 pub const AUTHORIZATION_PLACE: &str = "authorization_header";
@@ -37,8 +44,14 @@ const LEAST_RETENTION_MS: u64 = crate::delivery::recent::REMEMBER_MS;
 /// What a living stream object has in memory; all of it can be had again from storage.
 pub(super) struct Live {
     pub stream: Stream,
+    pub filter: Filter,
     pub outbox: Outbox,
     pub courier: Courier,
+    pub activity: Activity,
+    /// When verification events were asked for, and sent unasked.
+    pub pulse: Pulse,
+    /// How fast subjects are added and removed; forgotten with the object's life.
+    pub subject_pace: Pace,
     pub attempts: Attempts,
     pub last_success_at: Option<u64>,
     pub last_error: Option<Value>,
@@ -47,11 +60,60 @@ pub(super) struct Live {
     pub flushed_at: u64,
     /// When delivered chunks may go.
     pub prune_at: Option<u64>,
+    /// When subjects past their grace may go.
+    pub grace_ends_at: Option<u64>,
 }
 
 impl Live {
+    /// When the receiver counts as gone, unless it does something before.
+    pub fn inactive_at(&self) -> Option<u64> {
+        let is_on = self.stream.wishes.status() == Status::Enabled;
+        self.activity.ends_at(self.inactivity_ms()).filter(|_| is_on)
+    }
+
+    /// When the next verification event is sent unasked.
+    pub fn heartbeat_at(&self) -> Option<u64> {
+        let is_on = self.stream.wishes.status() == Status::Enabled;
+        let interval = u64::from(self.stream.terms.settings.verification_heartbeat) * 1000;
+        self.pulse.next_beat(interval).filter(|_| is_on)
+    }
+
+    pub fn inactivity_ms(&self) -> u64 {
+        u64::from(self.stream.terms.settings.inactivity_timeout) * 1000
+    }
+
+    /// Lets out what the status allows, and tells the receiver of a change that it did not make itself (SSF-8.1.2-3). To be
+    /// called whenever wishes or holds may have changed. Returns whether there is something new to send.
+    pub fn follow_status(&mut self, sql: &dyn Sql, by_receiver: bool, now: u64) -> Answer<bool> {
+        let wished = self.stream.wishes.status();
+        let gate = match wished {
+            Status::Enabled => Gate::Open,
+            Status::Paused | Status::Disabled => Gate::UpdatesOnly,
+        };
+        self.outbox.set_gate(gate);
+        let (status, reason) = announced(&self.stream.wishes, self.courier.hold().as_ref());
+        if status == self.stream.announced {
+            return Ok(false);
+        }
+        if status == Status::Disabled {
+            self.courier.forget_lanes();
+            let kept = self.courier.kept();
+            self.outbox.drop_waiting(sql, &kept)?;
+        }
+        self.stream.announced = status;
+        self.stream.rev += 1;
+        self.stream.save(sql)?;
+        if by_receiver {
+            return Ok(false);
+        }
+        let jti = new_jti()?;
+        let claims = self.stream.updated(&jti, status, reason.as_deref(), now);
+        self.outbox.control().add(sql, Kind::StreamUpdated, jti, claims, now)?;
+        Ok(true)
+    }
+
     /// When there is something to push. A polled stream waits for its receiver, not for us.
-    fn delivery_due(&self, now: u64) -> Option<u64> {
+    pub fn delivery_due(&self, now: u64) -> Option<u64> {
         match self.stream.configuration.delivery {
             Delivery::Push { .. } => self.courier.due_at(&self.outbox, now),
             Delivery::Poll => None,
@@ -72,7 +134,7 @@ impl Live {
 
 #[durable_object(alarm)]
 pub struct StreamObject {
-    state: State,
+    pub(super) state: State,
     pub(super) env: Env,
     pub(super) sql: EdgeSql,
     pub(super) alarm: Alarm,
@@ -83,7 +145,7 @@ pub struct StreamObject {
     /// Counts held polls, so that the oldest of too many held ones is let go.
     pub(super) polls: Cell<u64>,
     /// Deleted in this life: nothing may touch storage again.
-    gone: Cell<bool>,
+    pub(super) gone: Cell<bool>,
     /// A write failed: this instance is about to be replaced by one that starts from what is stored.
     broken: Cell<bool>,
     /// Since when a run is under way.
@@ -95,7 +157,7 @@ pub struct StreamObject {
 
 impl DurableObject for StreamObject {
     fn new(state: State, env: Env) -> Self {
-        let sql = EdgeSql(state.storage().sql());
+        let sql = EdgeSql::new(state.storage().sql());
         Self {
             state,
             env,
@@ -114,7 +176,7 @@ impl DurableObject for StreamObject {
     }
 
     async fn fetch(&self, request: Request) -> worker::Result<Response> {
-        let response = serve(request, |command| self.carry_out(command)).await;
+        let response = serve(request, |addressed| self.carry_out(addressed)).await;
         self.watch().await;
         response
     }
@@ -125,7 +187,11 @@ impl DurableObject for StreamObject {
         self.poked_at.set(None);
         let started = now_ms();
         self.running_since.set(Some(started));
-        let delivered = self.deliver().await;
+        let kept_time = self.keep_time(started);
+        let delivered = match kept_time {
+            Ok(()) => self.deliver().await,
+            Err(refusal) => Err(refusal),
+        };
         self.running_since.set(None);
         let pruned = self.prune();
         match delivered.and(pruned) {
@@ -168,10 +234,17 @@ impl StreamObject {
         };
         let settings = context::settings(&self.env).map_err(|error| fault("settings", error))?;
         let outbox = Outbox::load(&self.sql)?;
+        let filter = Filter::load(&self.sql)?;
         let keep = settings.retention_ms.max(LEAST_RETENTION_MS);
-        Ok(Some(Live {
+        let timeout = u64::from(stream.terms.settings.inactivity_timeout) * 1000;
+        let mut live = Live {
             courier: Courier::new(settings.courier(), outbox.courier_state()),
             prune_at: outbox.oldest_delivered(&self.sql)?.map(|at| at + keep),
+            grace_ends_at: filter.next_due(),
+            activity: Activity::load(&self.sql, stream.created_at, timeout)?,
+            pulse: Pulse::load(&self.sql, stream.created_at)?,
+            subject_pace: Pace::default(),
+            filter,
             stream,
             outbox,
             attempts: Attempts::default(),
@@ -179,48 +252,81 @@ impl StreamObject {
             last_error: None,
             unflushed: 0,
             flushed_at: now_ms(),
-        }))
+        };
+        live.follow_status(&self.sql, false, now_ms())?;
+        Ok(Some(live))
     }
 
-    async fn carry_out(&self, command: StreamCommand) -> Answer<StreamReply> {
+    async fn carry_out(&self, addressed: Addressed<StreamCommand>) -> Answer<StreamReply> {
+        let Addressed {
+            tenant,
+            client_id,
+            command,
+        } = addressed;
+        if let StreamCommand::Create {
+            stream,
+            authorization_header,
+        } = command
+        {
+            return self.create(*stream, authorization_header).await;
+        }
+        let by_receiver = client_id.is_some();
+        // Another tenant's or client's stream is not there: the same answer as for an id that is none (SSF-8-5).
+        self.with(|live| {
+            let is_theirs = tenant.is_none_or(|tenant| tenant == live.stream.tenant)
+                && client_id.is_none_or(|client_id| client_id == live.stream.client_id);
+            if !is_theirs {
+                return Err(Refusal::NotFound);
+            }
+            if by_receiver {
+                let timeout = live.inactivity_ms();
+                live.activity.touch(&self.sql, now_ms(), timeout)?;
+            }
+            Ok(())
+        })?;
         match command {
-            StreamCommand::Create {
-                stream,
-                authorization_header,
-            } => self.create(*stream, authorization_header).await,
-            StreamCommand::Read { client_id } => self.with(|live| {
-                let visible = client_id.is_none_or(|client_id| client_id == live.stream.client_id);
-                if visible {
-                    Ok(StreamReply::Stream(Box::new(live.stream.clone())))
-                } else {
-                    Err(Refusal::NotFound)
-                }
-            }),
+            StreamCommand::Create { .. } => Err(Refusal::Internal),
+            StreamCommand::Read => self.with(|live| Ok(StreamReply::Stream(Box::new(live.stream.clone())))),
             StreamCommand::Delete => self.delete().await,
             StreamCommand::Append { events } => self.append(&events).await,
-            StreamCommand::Poll { client_id, request } => {
-                let reply = self.poll(&client_id, request).await;
+            StreamCommand::Poll { request } => {
+                let reply = self.poll(request).await;
                 self.rearm().await;
                 reply
             }
-            StreamCommand::Health => self.health(),
             StreamCommand::Deliveries => self.with(|live| Ok(StreamReply::Deliveries(live.attempts.to_json()))),
             StreamCommand::DeadLetters { after, limit } => self.dead_letters(after, limit),
+            managing => {
+                let reply = self.manage(managing, by_receiver).await;
+                // Whatever changed: polls that are held look again, and the alarm stands right.
+                self.bell.ring();
+                if self.running_since.get().is_none() {
+                    self.rearm().await;
+                }
+                reply
+            }
         }
     }
 
     async fn create(&self, mut stream: Stream, authorization_header: Option<String>) -> Answer<StreamReply> {
-        let settings = context::settings(&self.env).map_err(|error| fault("settings", error))?;
-        if let Some(header) = authorization_header {
-            let place = self.place(AUTHORIZATION_PLACE);
-            let sealed = crypto::seal(settings.key_encryption_key.expose(), &place, header.as_bytes()).await;
-            stream.sealed_authorization = Some(sealed.map_err(|error| fault("seal", error))?);
-        }
+        stream.sealed_authorization = self.seal_authorization(authorization_header).await?;
         if self.gone.get() {
             return Err(Refusal::Gone);
         }
         stream.save(&self.sql)?;
+        self.rearm().await;
         Ok(StreamReply::Done)
+    }
+
+    /// The receiver's secret as it is stored.
+    pub(super) async fn seal_authorization(&self, header: Option<String>) -> Answer<Option<String>> {
+        let Some(header) = header else {
+            return Ok(None);
+        };
+        let settings = context::settings(&self.env).map_err(|error| fault("settings", error))?;
+        let place = self.place(AUTHORIZATION_PLACE);
+        let sealed = crypto::seal(settings.key_encryption_key.expose(), &place, header.as_bytes()).await;
+        sealed.map(Some).map_err(|error| fault("seal", error))
     }
 
     /// Everything goes: queue, secrets, tables, alarm. The object answers "gone" from here on.
@@ -239,7 +345,8 @@ impl StreamObject {
     async fn append(&self, events: &[Published]) -> Answer<StreamReply> {
         let now = now_ms();
         let matched = self.with(|live| {
-            let (indices, items): (Vec<_>, Vec<_>) = live.stream.items(events, now_s()).into_iter().unzip();
+            let items = live.stream.items(&self.sql, &live.filter, events, now)?;
+            let (indices, items): (Vec<_>, Vec<_>) = items.into_iter().unzip();
             match live.outbox.append(&self.sql, &items, now) {
                 Ok(_) => Ok(items.len()),
                 Err(AppendError::Conflict { index }) => Err(Refusal::IdConflict {
@@ -256,21 +363,6 @@ impl StreamObject {
             }
         }
         Ok(StreamReply::Appended { matched })
-    }
-
-    fn health(&self) -> Answer<StreamReply> {
-        self.with(|live| {
-            let hold = live.courier.hold();
-            Ok(StreamReply::Health(Box::new(Health {
-                stream: live.stream.clone(),
-                queued: live.outbox.queued(&self.sql)?,
-                hold: hold.map(|hold| json!({"reason": hold.reason, "until": hold.until})),
-                next_wake_at: live.delivery_due(now_ms()),
-                last_success_at: live.last_success_at,
-                last_error: live.last_error.clone(),
-                dead_letters: dead_letters::count(&self.sql)?,
-            })))
-        })
     }
 
     fn dead_letters(&self, after: i64, limit: u32) -> Answer<StreamReply> {
@@ -306,6 +398,9 @@ impl StreamObject {
                 // Still due when there was more than one go's worth.
                 live.prune_at = oldest.map(|at| (at + keep).max(now + 1));
             }
+            if live.grace_ends_at.is_some_and(|at| at <= now) {
+                live.grace_ends_at = live.filter.prune(&self.sql, now)?;
+            }
             Ok(())
         })
     }
@@ -337,14 +432,47 @@ impl StreamObject {
         self.alarm.set(&self.state, now_ms() + wait).await;
     }
 
-    /// Sets the alarm to the earliest thing that waits: delivery of a push stream, or pruning.
-    async fn rearm(&self) {
+    /// What is due by the clock: a receiver that has been silent for too long, a verification event that nobody asked for.
+    fn keep_time(&self, now: u64) -> Answer<()> {
+        let new = self.with(|live| {
+            if live.inactive_at().is_some_and(|at| at <= now) {
+                live.stream.fall_asleep();
+            }
+            let mut new = live.follow_status(&self.sql, false, now)?;
+            if live.heartbeat_at().is_some_and(|at| at <= now) {
+                live.pulse.beat(&self.sql, now)?;
+                // One that waits still says the same.
+                if !live.outbox.control().has(Kind::Verification) {
+                    let jti = new_jti()?;
+                    let claims = live.stream.verification(&jti, None, now);
+                    live.outbox
+                        .control()
+                        .add(&self.sql, Kind::Verification, jti, claims, now)?;
+                    new = true;
+                }
+            }
+            Ok(new)
+        })?;
+        if new {
+            self.bell.ring();
+        }
+        Ok(())
+    }
+
+    /// Sets the alarm to the earliest thing that waits: delivery of a push stream, what the clock brings, or pruning.
+    pub(super) async fn rearm(&self) {
         let due = self.with(|live| {
             if live.prune_at.is_none() {
                 live.prune_at = self.next_prune(live)?;
             }
-            let deliver = live.delivery_due(now_ms());
-            Ok(deliver.into_iter().chain(live.prune_at).min())
+            let due = [
+                live.delivery_due(now_ms()),
+                live.prune_at,
+                live.grace_ends_at,
+                live.inactive_at(),
+                live.heartbeat_at(),
+            ];
+            Ok(due.into_iter().flatten().min())
         });
         if let Ok(Some(due)) = due {
             self.alarm.arm(&self.state, due).await;

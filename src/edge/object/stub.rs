@@ -8,7 +8,7 @@ use worker::wasm_bindgen::JsValue;
 use worker::{Delay, Env, Method, Request, RequestInit, Stub};
 
 use crate::edge::command::{
-    Answer, SourceCommand, SourceReply, StreamCommand, StreamReply, TenantCommand, TenantReply,
+    Addressed, Answer, SourceCommand, SourceReply, StreamCommand, StreamReply, TenantCommand, TenantReply,
 };
 use crate::edge::error::ApiError;
 use crate::protocol::record;
@@ -17,11 +17,15 @@ use crate::protocol::record;
 /// long poll.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// An object to talk to.
-pub struct ObjectStub(Stub);
+/// An object to talk to, and on whose behalf.
+pub struct ObjectStub {
+    stub: Stub,
+    tenant: Option<String>,
+    client_id: Option<String>,
+}
 
 /// A command and what answers it.
-pub trait Command: Serialize {
+pub trait Command: Serialize + Sized {
     type Reply: DeserializeOwned;
 }
 
@@ -42,12 +46,16 @@ pub fn tenant(env: &Env, name: &str) -> Result<ObjectStub, ApiError> {
     let stub = env
         .durable_object("TENANT")
         .and_then(|namespace| namespace.get_by_name(name));
-    stub.map(ObjectStub)
-        .map_err(|error| ApiError::internal("tenant object", error))
+    let stub = stub.map_err(|error| ApiError::internal("tenant object", error))?;
+    Ok(ObjectStub {
+        stub,
+        tenant: Some(name.to_owned()),
+        client_id: None,
+    })
 }
 
-/// An object by its id. On the platform a forged id is refused here.
-pub fn by_id(env: &Env, binding: &str, id: &str) -> Result<ObjectStub, ApiError> {
+/// An object by its id, if it belongs to this tenant. On the platform a forged id is refused here.
+pub fn by_id(env: &Env, binding: &str, id: &str, tenant: Option<&str>) -> Result<ObjectStub, ApiError> {
     let is_id = id.len() == 64 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     if !is_id {
         return Err(ApiError::not_found());
@@ -56,7 +64,11 @@ pub fn by_id(env: &Env, binding: &str, id: &str) -> Result<ObjectStub, ApiError>
         .durable_object(binding)
         .map_err(|error| ApiError::internal(binding, error))?;
     let stub = namespace.id_from_string(id).and_then(|id| id.get_stub());
-    stub.map(ObjectStub).map_err(|_| ApiError::not_found())
+    Ok(ObjectStub {
+        stub: stub.map_err(|_| ApiError::not_found())?,
+        tenant: tenant.map(str::to_owned),
+        client_id: None,
+    })
 }
 
 /// A new object's id.
@@ -68,15 +80,27 @@ pub fn new_id(env: &Env, binding: &str) -> Result<String, ApiError> {
 }
 
 impl ObjectStub {
+    /// The same object, on behalf of a receiver: a stream of another one is not found.
+    pub fn on_behalf_of(self, client_id: &str) -> Self {
+        Self {
+            client_id: Some(client_id.to_owned()),
+            ..self
+        }
+    }
+
     /// Sends a command; a refusal becomes the API's error.
-    pub async fn ask<C: Command>(&self, command: &C) -> Result<C::Reply, ApiError> {
+    pub async fn ask<C: Command>(&self, command: C) -> Result<C::Reply, ApiError> {
         self.tell(command).await?.map_err(ApiError::refused)
     }
 
     /// Sends a command; the refusal is the caller's to read.
-    pub async fn tell<C: Command>(&self, command: &C) -> Result<Answer<C::Reply>, ApiError> {
-        let body = serde_json::to_string(command).map_err(|error| ApiError::internal("command", error))?;
-        self.send(&body).await
+    pub async fn tell<C: Command>(&self, command: C) -> Result<Answer<C::Reply>, ApiError> {
+        let addressed = Addressed {
+            tenant: self.tenant.clone(),
+            client_id: self.client_id.clone(),
+            command,
+        };
+        self.send(&text(&addressed)?).await
     }
 
     /// As [`ObjectStub::tell`], for a command that was serialised once for several objects.
@@ -89,7 +113,7 @@ impl ObjectStub {
         init.with_method(Method::Post).with_body(Some(JsValue::from_str(body)));
         let request = Request::new_with_init("http://object/", &init).map_err(|error| unreachable(&error))?;
         let call = async {
-            let mut response = self.0.fetch_with_request(request).await?;
+            let mut response = self.stub.fetch_with_request(request).await?;
             response.text().await
         };
         let answer = match select(Box::pin(call), Delay::from(TIMEOUT)).await {
@@ -98,4 +122,9 @@ impl ObjectStub {
         };
         record::read(&answer).map_err(|error| ApiError::internal("reply", error))
     }
+}
+
+/// A command as it travels.
+pub fn text<C: Serialize>(command: &Addressed<C>) -> Result<String, ApiError> {
+    serde_json::to_string(command).map_err(|error| ApiError::internal("command", error))
 }

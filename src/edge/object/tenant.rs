@@ -1,61 +1,54 @@
-//! The object of a tenant: its clients, its list of streams and sources, who wants which events, its signing keys.
+//! The object of a tenant: its settings, its clients, who wants which events, its signing keys. What it does to the objects it
+//! leads is in [`super::children`].
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use subtle::ConstantTimeEq;
 use worker::{DurableObject, Env, Request, Response, State, durable_object};
 
 use crate::delivery::meta;
-use crate::delivery::sql::SqlError;
-use crate::edge::auth::JWKS_COPY;
+use crate::edge::address::DEFAULT_TENANT;
+use crate::edge::auth::jwks_copy;
 use crate::edge::clock::{now_ms, now_s};
-use crate::edge::command::{
-    Answer, NewSource, NewStream, Refusal, SealedKey, SourceCommand, StreamCommand, TenantCommand, TenantReply,
-};
-use crate::edge::context::{self, DEFAULT_TENANT, TENANT_COPY, TenantCopy};
+use crate::edge::command::{Addressed, Answer, Refusal, SealedKey, TenantCommand, TenantCopy, TenantReply};
+use crate::edge::context::{self, tenant_copy};
 use crate::edge::settings::Settings;
 use crate::edge::sql::EdgeSql;
 use crate::edge::{crypto, kv, random};
 use crate::protocol::client::ClientMetadata;
-use crate::protocol::endpoint_url::{EndpointUrl, UrlPolicy, registered};
-use crate::protocol::event::SUPPORTED;
+use crate::protocol::endpoint_url::UrlPolicy;
 use crate::protocol::jose::jwk;
 use crate::protocol::jose::jws::{self, Alg, SigningHeader};
 use crate::protocol::oauth::{self, AccessToken, ScopeSet};
 use crate::protocol::secret::Secret;
 use crate::protocol::set::Audience;
-use crate::protocol::stream::{Configuration, Delivery, events_delivered};
-use crate::receiver::source::Source;
 use crate::transmitter::keyring::{self, SigningKey};
 use crate::transmitter::registry::{self, Child, Client, Kind, State as ChildState};
-use crate::transmitter::stream::Stream;
 
-use super::serve::{Alarm, Seldom, call_failed, fault, serve};
-use super::stub;
-
-/// A change that spans objects and is still unfinished after this was cut off by a crash.
-const REPAIR_AFTER_MS: u64 = 90_000;
+use super::children::RETRY_MS;
+use super::serve::{Alarm, Seldom, fault, serve};
 
 /// What the seal of a private key authenticates, beside the object's id.
 const KEY_PLACE: &str = "signing_key";
 
 #[durable_object(alarm)]
 pub struct TenantObject {
-    state: State,
-    env: Env,
-    sql: EdgeSql,
-    alarm: Alarm,
+    pub(super) state: State,
+    pub(super) env: Env,
+    pub(super) sql: EdgeSql,
+    pub(super) alarm: Alarm,
     /// When the copy of the keys was written last.
     copied_at: Seldom,
     /// Children whose change this instance is carrying out right now.
-    busy: RefCell<HashSet<String>>,
+    pub(super) busy: RefCell<HashSet<String>>,
+    /// Deleted in this life: nothing may touch storage again.
+    pub(super) gone: Cell<bool>,
 }
 
 impl DurableObject for TenantObject {
     fn new(state: State, env: Env) -> Self {
-        let sql = EdgeSql(state.storage().sql());
+        let sql = EdgeSql::new(state.storage().sql());
         Self {
             state,
             env,
@@ -63,32 +56,74 @@ impl DurableObject for TenantObject {
             alarm: Alarm::default(),
             copied_at: Seldom::default(),
             busy: RefCell::default(),
+            gone: Cell::default(),
         }
     }
 
     async fn fetch(&self, request: Request) -> worker::Result<Response> {
-        serve(request, |command| self.carry_out(command)).await
+        serve(request, |addressed| self.carry_out(addressed)).await
     }
 
     async fn alarm(&self) -> worker::Result<Response> {
         self.alarm.went_off();
-        if self.repair().await.is_err() {
-            self.alarm.arm(&self.state, now_ms() + REPAIR_AFTER_MS).await;
+        if self.repair().await.is_err() && !self.gone.get() {
+            self.alarm.arm(&self.state, now_ms() + RETRY_MS).await;
         }
         Response::empty()
     }
 }
 
 impl TenantObject {
-    async fn carry_out(&self, command: TenantCommand) -> Answer<TenantReply> {
-        meta::migrate(&self.sql, registry::MIGRATIONS)?;
+    async fn carry_out(&self, addressed: Addressed<TenantCommand>) -> Answer<TenantReply> {
         let settings = context::settings(&self.env).map_err(|error| fault("settings", error))?;
+        let tenant = addressed.tenant.unwrap_or_default();
+        let command = match addressed.command {
+            TenantCommand::Found { tenant, settings } => return self.found(&tenant, &settings).await,
+            TenantCommand::Close => return self.close(&tenant).await,
+            command => command,
+        };
+        self.require_open(&tenant)?;
         match command {
             TenantCommand::PinOrigin { origin } => self.pin_origin(origin).await,
-            TenantCommand::Origin => self.origin().await,
+            TenantCommand::Describe => self.describe(&tenant).await,
+            TenantCommand::ChangeSettings { patch } => self.change_settings(&tenant, &patch).await,
+            TenantCommand::CreateTenant {
+                tenant,
+                settings,
+                issuer,
+            } => self.create_tenant(tenant, settings, issuer).await,
+            TenantCommand::Tenants { after, limit } => Ok(TenantReply::Children(registry::children_after(
+                &self.sql,
+                Kind::Tenant,
+                &after,
+                limit,
+            )?)),
+            TenantCommand::Tenant { tenant } => self.tenant(tenant),
+            TenantCommand::DeleteTenant { tenant } => self.delete_child(Kind::Tenant, &tenant, None).await,
             TenantCommand::RegisterClient { metadata } => self.register_client(metadata),
             TenantCommand::Clients => Ok(TenantReply::Clients(registry::clients(&self.sql)?)),
             TenantCommand::Client { client_id } => self.client(&client_id).map(TenantReply::Client),
+            TenantCommand::ChangeClient {
+                client_id,
+                patch,
+                issuer,
+            } => {
+                let policy = UrlPolicy::of_issuer(settings.allow_loopback, &issuer);
+                let mut client = self.client(&client_id)?;
+                client.metadata = client.metadata.patched(&patch, &policy).map_err(Refusal::from)?;
+                registry::change_client(&self.sql, &client_id, &client.metadata)?;
+                self.tell_terms().await?;
+                Ok(TenantReply::Client(client))
+            }
+            TenantCommand::DeleteClient { client_id } => {
+                self.client(&client_id)?;
+                // Nothing new can be made for it from here on, and no token is issued to it.
+                registry::remove_client(&self.sql, &client_id)?;
+                for stream in registry::children(&self.sql, Kind::Stream, Some(&client_id))? {
+                    self.delete_child(Kind::Stream, &stream.id, None).await?;
+                }
+                Ok(TenantReply::Done)
+            }
             TenantCommand::IssueToken {
                 client_id,
                 client_secret,
@@ -99,16 +134,17 @@ impl TenantObject {
                     .await
             }
             TenantCommand::Jwks => {
-                self.signing_key(&settings).await?;
+                self.signing_key(&settings, registry::settings(&self.sql)?.signing_alg, false)
+                    .await?;
                 let published = keyring::published(&self.sql)?;
                 // Who asks found no copy, or one without the key it wants.
                 if self.copied_at.due(now_ms()) {
-                    let _ = kv::put(&self.env, JWKS_COPY, &published).await;
+                    let _ = kv::put(&self.env, &jwks_copy(&tenant), &published).await;
                 }
                 Ok(TenantReply::Jwks(published))
             }
-            TenantCommand::SigningKey => {
-                let key = self.signing_key(&settings).await?;
+            TenantCommand::SigningKey { alg, at_once } => {
+                let key = self.signing_key(&settings, alg, at_once).await?;
                 let sealed_by = self.state.id().to_string();
                 Ok(TenantReply::SigningKey(SealedKey {
                     kid: key.kid,
@@ -117,7 +153,7 @@ impl TenantObject {
                     sealed_by,
                 }))
             }
-            TenantCommand::CreateStream(new) => self.create_stream(&settings, *new).await,
+            TenantCommand::CreateStream(new) => self.create_stream(&settings, tenant, *new).await,
             TenantCommand::Streams { client_id } => {
                 if let Some(client_id) = &client_id {
                     self.client(client_id)?;
@@ -125,39 +161,98 @@ impl TenantObject {
                 let streams = registry::children(&self.sql, Kind::Stream, client_id.as_deref())?;
                 Ok(TenantReply::Children(streams))
             }
+            TenantCommand::UpdateStream(update) => self.update_stream(&settings, &tenant, *update).await,
             TenantCommand::DeleteStream { client_id, stream_id } => {
-                let child = registry::child(&self.sql, Kind::Stream, &stream_id)?;
-                let child = child
-                    .filter(|child| child.owner == client_id)
-                    .ok_or(Refusal::NotFound)?;
-                self.delete_child(&child).await
+                self.delete_child(Kind::Stream, &stream_id, client_id.as_deref()).await
             }
             TenantCommand::Route { event_types, client_id } => {
                 if let Some(client_id) = client_id {
                     self.client(&client_id)?;
                 }
-                Ok(TenantReply::Route(registry::route(&self.sql, &event_types)?))
+                let supported = registry::settings(&self.sql)?.events_supported();
+                Ok(TenantReply::Route {
+                    streams: registry::route(&self.sql, &event_types)?,
+                    unsupported: event_types
+                        .into_iter()
+                        .filter(|event_type| !supported.contains(event_type))
+                        .collect(),
+                })
             }
-            TenantCommand::CreateSource(new) => self.create_source(*new).await,
+            TenantCommand::CreateSource(new) => self.create_source(tenant, *new).await,
             TenantCommand::Sources => Ok(TenantReply::Children(registry::children(
                 &self.sql,
                 Kind::Source,
                 None,
             )?)),
-            TenantCommand::DeleteSource { source_id } => {
-                let child = registry::child(&self.sql, Kind::Source, &source_id)?.ok_or(Refusal::NotFound)?;
-                self.delete_child(&child).await
-            }
+            TenantCommand::DeleteSource { source_id } => self.delete_child(Kind::Source, &source_id, None).await,
+            TenantCommand::Found { .. } | TenantCommand::Close => Err(Refusal::Internal),
         }
     }
 
-    async fn origin(&self) -> Answer<TenantReply> {
-        let origin = meta::get(&self.sql, "origin")?;
-        if let Some(origin) = &origin {
-            // Who asks found no copy.
-            let _ = kv::put(&self.env, TENANT_COPY, &TenantCopy { origin: origin.clone() }).await;
+    /// `default` is always there. Any other tenant is there from [`TenantCommand::Found`] to [`TenantCommand::Close`]; before
+    /// and after that nothing is written.
+    fn require_open(&self, tenant: &str) -> Answer<()> {
+        if self.gone.get() {
+            return Err(Refusal::Gone);
         }
-        Ok(TenantReply::Origin(origin))
+        if tenant == DEFAULT_TENANT {
+            return Ok(meta::migrate(&self.sql, registry::MIGRATIONS)?);
+        }
+        if !meta::exists(&self.sql)? {
+            return Err(Refusal::Gone);
+        }
+        meta::migrate(&self.sql, registry::MIGRATIONS)?;
+        match registry::is_closing(&self.sql)? {
+            true => Err(Refusal::Gone),
+            false => Ok(()),
+        }
+    }
+
+    /// Makes this object a tenant, and says so to the edge.
+    async fn found(&self, tenant: &str, settings: &crate::protocol::tenant::TenantSettings) -> Answer<TenantReply> {
+        if self.gone.get() {
+            return Err(Refusal::Gone);
+        }
+        meta::migrate(&self.sql, registry::MIGRATIONS)?;
+        registry::set_name(&self.sql, tenant)?;
+        registry::set_settings(&self.sql, settings)?;
+        self.describe(tenant).await
+    }
+
+    async fn describe(&self, tenant: &str) -> Answer<TenantReply> {
+        let copy = TenantCopy {
+            origin: meta::get(&self.sql, "origin")?,
+            settings: registry::settings(&self.sql)?,
+        };
+        // Who asks found no copy. It only saves calls to this object. Nobody keeps one of a service that has no address yet.
+        if tenant != DEFAULT_TENANT || copy.origin.is_some() {
+            let _ = kv::put(&self.env, &tenant_copy(tenant), &copy).await;
+        }
+        Ok(TenantReply::Described(Box::new(copy)))
+    }
+
+    async fn change_settings(&self, tenant: &str, patch: &serde_json::Value) -> Answer<TenantReply> {
+        let changed = registry::settings(&self.sql)?.patched(patch).map_err(Refusal::from)?;
+        registry::set_settings(&self.sql, &changed)?;
+        let described = self.describe(tenant).await;
+        self.tell_terms().await?;
+        described
+    }
+
+    fn tenant(&self, tenant: String) -> Answer<TenantReply> {
+        let found = if tenant == DEFAULT_TENANT {
+            Some(Child {
+                id: tenant,
+                kind: Kind::Tenant,
+                state: ChildState::Active,
+                owner: String::new(),
+                label: String::new(),
+                created_at: registry::first_used(&self.sql, now_ms())?,
+            })
+        } else {
+            registry::child(&self.sql, Kind::Tenant, &tenant)?.filter(|child| child.state == ChildState::Active)
+        };
+        found.map(TenantReply::Child).ok_or(Refusal::NotFound)
     }
 
     async fn pin_origin(&self, origin: String) -> Answer<TenantReply> {
@@ -165,15 +260,14 @@ impl TenantObject {
             Some(pinned) => pinned,
             None => {
                 meta::set(&self.sql, "origin", &origin)?;
-                // The copy only saves calls to this object: without it the edge asks here.
-                let _ = kv::put(&self.env, TENANT_COPY, &TenantCopy { origin: origin.clone() }).await;
+                self.describe(DEFAULT_TENANT).await?;
                 origin
             }
         };
         Ok(TenantReply::Origin(Some(origin)))
     }
 
-    fn client(&self, client_id: &str) -> Answer<Client> {
+    pub(super) fn client(&self, client_id: &str) -> Answer<Client> {
         let found = registry::client(&self.sql, client_id)?;
         found.map(|(client, _)| client).ok_or(Refusal::UnknownClient)
     }
@@ -210,7 +304,8 @@ impl TenantObject {
         if !scope.is_subset(granted) {
             return Err(Refusal::ScopeRefused);
         }
-        let key = self.signing_key(settings).await?;
+        let alg = registry::settings(&self.sql)?.signing_alg;
+        let key = self.signing_key(settings, alg, false).await?;
         let now = now_s();
         let claims = AccessToken {
             iss: issuer.clone(),
@@ -244,229 +339,67 @@ impl TenantObject {
         })
     }
 
-    /// The key that signs; made on first use.
-    async fn signing_key(&self, settings: &Settings) -> Answer<SigningKey> {
-        const ALG: Alg = Alg::Rs256;
-        if let Some(key) = keyring::current(&self.sql, ALG)? {
-            return Ok(key);
+    /// The key that signs with `alg`; made on first use. While there is another one that signs, a new one is published for
+    /// twice as long as others may keep our keys, before it signs (design: rotation with overlap), unless it is needed at once.
+    async fn signing_key(&self, settings: &Settings, alg: Alg, at_once: bool) -> Answer<SigningKey> {
+        let now = now_ms();
+        match keyring::newest(&self.sql, alg)? {
+            Some(key) if key.signs_from <= now => return Ok(key),
+            Some(key) if at_once => {
+                keyring::sign_now(&self.sql, &key.kid)?;
+                return Ok(key);
+            }
+            Some(_) => {}
+            None => {
+                let made = self.make_key(settings, alg, now, at_once).await?;
+                if made.signs_from <= now {
+                    return Ok(made);
+                }
+            }
         }
+        let current = keyring::current(&self.sql, alg, now)?;
+        current.ok_or_else(|| fault("signing key", "none signs"))
+    }
+
+    async fn make_key(&self, settings: &Settings, alg: Alg, now: u64, at_once: bool) -> Answer<SigningKey> {
         let failed = |error| fault("make a signing key", error);
-        let private = crypto::generate(ALG).await.map_err(failed)?;
+        let private = crypto::generate(alg).await.map_err(failed)?;
         let key_failed = |error| fault("make a signing key", error);
         let kid = jwk::thumbprint(&private).map_err(key_failed)?;
-        let public = jwk::public_jwk(&private, ALG, &kid).map_err(key_failed)?;
+        let public = jwk::public_jwk(&private, alg, &kid).map_err(key_failed)?;
         let plain = Secret::new(private.to_string());
         let key = settings.key_encryption_key.expose();
         let sealed = crypto::seal(key, &self.place(KEY_PLACE), plain.expose().as_bytes())
             .await
             .map_err(failed)?;
-        // Another request may have made one meanwhile; the one that is stored counts.
+        if self.gone.get() {
+            return Err(Refusal::Gone);
+        }
+        let first = keyring::current(&self.sql, alg, now)?.is_none();
         let new = SigningKey {
             kid,
-            alg: ALG,
+            alg,
             public,
             sealed,
-            created_at: now_ms(),
+            created_at: now,
+            signs_from: if first || at_once {
+                0
+            } else {
+                now + 2 * settings.jwks_max_age_s * 1000
+            },
         };
-        Ok(keyring::add_first(&self.sql, new)?)
+        // Another request may have made one meanwhile; the one that is stored counts.
+        let made = keyring::add_first(&self.sql, new)?;
+        if !first {
+            // There is a copy already, and it lacks this key.
+            let tenant = registry::name(&self.sql)?;
+            let published = keyring::published(&self.sql)?;
+            let _ = kv::put(&self.env, &jwks_copy(&tenant), &published).await;
+        }
+        Ok(made)
     }
 
     fn place(&self, field: &str) -> String {
         format!("{} {field}", self.state.id())
     }
-
-    async fn create_stream(&self, settings: &Arc<Settings>, new: NewStream) -> Answer<TenantReply> {
-        let client = self.client(&new.client_id)?;
-        let held = registry::count_children(&self.sql, Kind::Stream, &client.client_id)?;
-        if held >= settings.streams_per_client {
-            return Err(Refusal::Conflict {
-                detail: format!("This client has {held} streams already, which is its limit."),
-            });
-        }
-        let delivery = delivery(settings, &client.metadata, &new)?;
-        let supported: Vec<&str> = SUPPORTED.iter().map(|event_type| event_type.uri).collect();
-        let stream_id = stub::new_id(&self.env, "STREAM").map_err(|error| call_failed(&error))?;
-        let stream = Stream {
-            tenant: DEFAULT_TENANT.to_owned(),
-            client_id: client.client_id.clone(),
-            configuration: Configuration {
-                stream_id: stream_id.clone(),
-                iss: new.issuer,
-                aud: client
-                    .metadata
-                    .audience
-                    .ok_or_else(|| fault("client", "it has no audience"))?,
-                delivery,
-                events_supported: supported.iter().map(|uri| (*uri).to_owned()).collect(),
-                events_delivered: events_delivered(new.events_requested.as_deref(), &supported),
-                events_requested: new.events_requested,
-                description: new.description,
-                min_verification_interval: None,
-                inactivity_timeout: None,
-            },
-            sealed_authorization: None,
-            created_at: now_ms(),
-            rev: 1,
-        };
-        let child = Child {
-            id: stream_id.clone(),
-            kind: Kind::Stream,
-            state: ChildState::Pending,
-            owner: client.client_id,
-            label: stream.configuration.delivery.method().to_owned(),
-            created_at: stream.created_at,
-        };
-        let routes = stream.configuration.events_delivered.clone();
-        let command = StreamCommand::Create {
-            stream: Box::new(stream.clone()),
-            authorization_header: new.authorization_header,
-        };
-        let object = stub::by_id(&self.env, "STREAM", &stream_id).map_err(|error| call_failed(&error))?;
-        self.create_child(&child, &routes, async || {
-            object.tell(&command).await.map(|answer| answer.map(|_| ()))
-        })
-        .await?;
-        Ok(TenantReply::Stream(Box::new(stream)))
-    }
-
-    async fn create_source(&self, new: NewSource) -> Answer<TenantReply> {
-        let source_id = stub::new_id(&self.env, "SOURCE").map_err(|error| call_failed(&error))?;
-        let source = Source {
-            source_id: source_id.clone(),
-            tenant: DEFAULT_TENANT.to_owned(),
-            issuer: new.issuer,
-            audience: new.audience,
-            description: new.description,
-            jwks: new.jwks,
-            authorization_hash: new.authorization_hash,
-            created_at: now_ms(),
-            rev: 1,
-        };
-        let child = Child {
-            id: source_id.clone(),
-            kind: Kind::Source,
-            state: ChildState::Pending,
-            owner: String::new(),
-            label: source.issuer.clone(),
-            created_at: source.created_at,
-        };
-        let command = SourceCommand::Create {
-            source: Box::new(source.clone()),
-        };
-        let object = stub::by_id(&self.env, "SOURCE", &source_id).map_err(|error| call_failed(&error))?;
-        self.create_child(&child, &[], async || {
-            object.tell(&command).await.map(|answer| answer.map(|_| ()))
-        })
-        .await?;
-        Ok(TenantReply::Source(Box::new(source)))
-    }
-
-    /// Begins with a row, creates the object, ends with the row. A crash in between leaves a row that repair deletes: nobody
-    /// was told of the object.
-    async fn create_child(
-        &self,
-        child: &Child,
-        routes: &[String],
-        create: impl AsyncFnOnce() -> Result<Answer<()>, crate::edge::error::ApiError>,
-    ) -> Answer<()> {
-        // Armed before the first row: whatever is left in the middle from here on is found.
-        self.alarm.arm(&self.state, now_ms() + REPAIR_AFTER_MS).await;
-        self.busy.borrow_mut().insert(child.id.clone());
-        registry::begin_child(&self.sql, child, routes)?;
-        let created = create()
-            .await
-            .map_err(|error| call_failed(&error))
-            .and_then(|answer| answer);
-        self.busy.borrow_mut().remove(&child.id);
-        created?;
-        Ok(registry::set_state(&self.sql, &child.id, ChildState::Active)?)
-    }
-
-    async fn delete_child(&self, child: &Child) -> Answer<TenantReply> {
-        registry::set_state(&self.sql, &child.id, ChildState::Deleting)?;
-        self.busy.borrow_mut().insert(child.id.clone());
-        self.alarm.arm(&self.state, now_ms() + REPAIR_AFTER_MS).await;
-        let deleted = self.delete_object(child).await;
-        self.busy.borrow_mut().remove(&child.id);
-        deleted?;
-        registry::remove_child(&self.sql, &child.id)?;
-        Ok(TenantReply::Done)
-    }
-
-    async fn delete_object(&self, child: &Child) -> Answer<()> {
-        let answer = match child.kind {
-            Kind::Stream => {
-                let object = stub::by_id(&self.env, "STREAM", &child.id).map_err(|error| call_failed(&error))?;
-                object
-                    .tell(&StreamCommand::Delete)
-                    .await
-                    .map(|answer| answer.map(|_| ()))
-            }
-            Kind::Source => {
-                let object = stub::by_id(&self.env, "SOURCE", &child.id).map_err(|error| call_failed(&error))?;
-                object
-                    .tell(&SourceCommand::Delete)
-                    .await
-                    .map(|answer| answer.map(|_| ()))
-            }
-        };
-        match answer.map_err(|error| call_failed(&error))? {
-            // Gone already is as good.
-            Ok(()) | Err(Refusal::Gone) => Ok(()),
-            Err(refusal) => Err(refusal),
-        }
-    }
-
-    /// Ends what a crash left unfinished: half-made and half-deleted children both go.
-    async fn repair(&self) -> Result<(), SqlError> {
-        if !meta::exists(&self.sql)? {
-            return Ok(());
-        }
-        meta::migrate(&self.sql, registry::MIGRATIONS)?;
-        let mut left = false;
-        for left_over in registry::unfinished(&self.sql)? {
-            // Looked at anew: while another child was being deleted this one may have been completed.
-            let child = registry::child(&self.sql, left_over.kind, &left_over.id)?;
-            let Some(child) = child.filter(|child| child.state != ChildState::Active) else {
-                continue;
-            };
-            let busy = self.busy.borrow().contains(&child.id);
-            if busy || self.delete_object(&child).await.is_err() {
-                left = true;
-                continue;
-            }
-            registry::remove_child(&self.sql, &child.id)?;
-        }
-        if left {
-            self.alarm.arm(&self.state, now_ms() + REPAIR_AFTER_MS).await;
-        }
-        Ok(())
-    }
-}
-
-/// How a new stream is delivered. Nobody is pushed to who did not agree: an endpoint has to be registered for its client.
-fn delivery(settings: &Settings, client: &ClientMetadata, new: &NewStream) -> Answer<Delivery> {
-    let Some(endpoint_url) = &new.endpoint_url else {
-        return Ok(Delivery::Poll);
-    };
-    let own_host = new.issuer.split_once("://").map(|(_, host)| host.to_owned());
-    let policy = UrlPolicy {
-        allow_loopback: settings.allow_loopback,
-        own_host,
-    };
-    let invalid = |detail: String| Refusal::Invalid {
-        pointer: "/delivery/endpoint_url".to_owned(),
-        detail,
-    };
-    let url = EndpointUrl::parse(endpoint_url, &policy)
-        .map_err(|error| invalid(format!("/delivery/endpoint_url {error}")))?;
-    if !registered(&url, &client.push_endpoints) {
-        return Err(invalid(
-            "/delivery/endpoint_url is not among the push endpoints registered for this client".to_owned(),
-        ));
-    }
-    Ok(Delivery::Push {
-        endpoint_url: url.as_str().to_owned(),
-        authorization_header: None,
-    })
 }

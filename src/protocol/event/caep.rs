@@ -1,7 +1,7 @@
 //! The event types of CAEP 1.0 and their members (sections 2 and 3).
 
 use super::rule::{Member, Rule};
-use super::{EventType, Profile, SubjectRule};
+use super::{EventType, Family, SubjectRule};
 
 const INITIATORS: &[&str] = &["admin", "user", "policy", "system"];
 const CHANGE_TYPES: &[&str] = &["create", "revoke", "update", "delete"];
@@ -19,7 +19,7 @@ const fn caep(uri: &'static str, name: &'static str, members: &'static [Member])
     EventType {
         uri,
         name,
-        profile: Profile::Caep,
+        family: Family::Caep,
         members,
         subject: SubjectRule::Any,
     }

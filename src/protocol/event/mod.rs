@@ -1,14 +1,17 @@
 //! Event types: the registered ones with the rules for their members (CAEP 1.0, RISC 1.0, and SSF's own two).
 //!
-//! The rules are those for publishing. A receiver hands on what it cannot place instead of refusing it (SSF-4.2.3-2).
+//! The rules are those for publishing. A receiver hands on what it cannot place instead of refusing it (SSF-4.2.3-2). Event
+//! types beyond the built-in ones are named by tenants; of their events only the outline is known.
 
 mod caep;
+pub mod profile;
 pub mod publish;
 mod risc;
 mod rule;
 
 use serde_json::Value;
 
+use super::list;
 use super::problem::{self, Invalid, Problem};
 use rule::Member;
 
@@ -19,9 +22,14 @@ pub const VERIFICATION: &str = "https://schemas.openid.net/secevent/ssf/event-ty
 /// A stream changed its status (SSF 1.0 section 8.1.5).
 pub const STREAM_UPDATED: &str = "https://schemas.openid.net/secevent/ssf/event-type/stream-updated";
 
+/// Longest URI of an event type, in characters.
+pub const MAX_TYPE: usize = 2048;
+/// Most event types that a tenant supports or a client may have.
+pub const MAX_TYPES: usize = 256;
+
 /// Which document defines an event type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Profile {
+pub enum Family {
     Caep,
     Risc,
 }
@@ -33,7 +41,7 @@ pub struct EventType {
     pub uri: &'static str,
     /// The last segment of the URI.
     pub name: &'static str,
-    pub profile: Profile,
+    pub family: Family,
     members: &'static [Member],
     subject: SubjectRule,
 }
@@ -49,7 +57,7 @@ enum SubjectRule {
 /// What is wrong with an event object, and where in it.
 pub type EventError = Invalid;
 
-/// Every event type that publishers may send: CAEP's 8, then RISC's 14.
+/// The built-in event types: CAEP's 8, then RISC's 14. They are what publishers may send unless the tenant chose others.
 pub const SUPPORTED: &[EventType] = &{
     let [c0, c1, c2, c3, c4, c5, c6, c7] = caep::TYPES;
     let [r0, r1, r2, r3, r4, r5, r6, r7, r8, r9, r10, r11, r12, r13] = risc::TYPES;
@@ -63,16 +71,52 @@ pub fn find(uri: &str) -> Option<&'static EventType> {
     SUPPORTED.iter().find(|event_type| event_type.uri == uri)
 }
 
-/// The URIs of all supported types, as `events_supported` lists them.
+/// Whether we know the rules of this event type.
+pub fn is_built_in(uri: &str) -> bool {
+    find(uri).is_some()
+}
+
+/// The URIs of all built-in types, as `events_supported` lists them.
 pub fn supported_uris() -> Vec<&'static str> {
     SUPPORTED.iter().map(|event_type| event_type.uri).collect()
 }
 
-/// Checks an event object against its type. Members that the type does not define are allowed (SSF-4.2.3-1).
+/// Reads the name of an event type that publishers can send: a URI with a scheme of at most [`MAX_TYPE`] characters. SSF's
+/// own two are the transmitter's to send, and flow whatever a list says (SSF-8.1.1-19).
+pub fn type_uri(value: &Value) -> Result<&str, EventError> {
+    let uri = problem::text(value, MAX_TYPE)?;
+    if [VERIFICATION, STREAM_UPDATED].contains(&uri) {
+        return Err(Invalid::here(Problem::Refused("is sent by the transmitter alone")));
+    }
+    if !is_uri(uri) {
+        return Err(Invalid::here(Problem::Refused("must be a URI with a scheme")));
+    }
+    Ok(uri)
+}
+
+/// Reads a list of such names: 1 to [`MAX_TYPES`], none twice.
+pub fn type_list(value: &Value) -> Result<Vec<String>, EventError> {
+    list::distinct(value, 1..=MAX_TYPES, &|entry| type_uri(entry).map(str::to_owned))
+}
+
+/// A scheme (RFC 3986 3.1) and something after it, without spaces or letters that a URI would have to escape.
+fn is_uri(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once(':') else {
+        return false;
+    };
+    let in_scheme = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && scheme.bytes().all(in_scheme)
+        && !rest.is_empty()
+        && rest.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// Checks an event object: against its type's rules if that is built in, else that it is an object. Members that a type does
+/// not define are allowed (SSF-4.2.3-1).
 pub fn validate(uri: &str, event: &Value) -> Result<(), EventError> {
-    let event_type = find(uri).ok_or_else(|| Invalid::here(Problem::Refused("has an unsupported event type")))?;
     let members = problem::object(event)?;
-    event_type.members.iter().try_for_each(|member| member.check(members))
+    let rules = find(uri).map_or(&[][..], |event_type| event_type.members);
+    rules.iter().try_for_each(|member| member.check(members))
 }
 
 /// Checks what an event type demands of its subject, on top of [`super::subject::validate`].

@@ -29,7 +29,7 @@ pub struct NewEvent {
     /// The publisher's own id, which makes a repeat harmless. `None`: every request is a new event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// The event type's URI; one of the supported ones.
+    /// The event type's URI: a built-in one, or any other that the tenant may have registered.
     #[serde(rename = "type")]
     pub event_type: String,
     pub sub_id: Value,
@@ -72,6 +72,9 @@ fn events(value: &Value) -> Result<Vec<NewEvent>, PublishError> {
 
 impl NewEvent {
     /// Reads and checks one event. Members that we would not act on are refused.
+    ///
+    /// An event of a type that is not built in needs a valid subject and an object; whether the tenant has such a type is for
+    /// the caller to check.
     pub fn parse(value: &Value) -> Result<NewEvent, PublishError> {
         let members = problem::object(value)?;
         problem::only_members(members, &MEMBERS)?;
@@ -102,16 +105,11 @@ impl NewEvent {
     }
 }
 
-fn event_type(members: &Map<String, Value>) -> Result<&'static str, PublishError> {
+fn event_type(members: &Map<String, Value>) -> Result<&str, PublishError> {
     let value = members
         .get("type")
         .ok_or_else(|| Invalid::at("type", Problem::Missing))?;
-    let uri = value
-        .as_str()
-        .ok_or_else(|| Invalid::at("type", Problem::NotA("a string")))?;
-    let known =
-        super::find(uri).ok_or_else(|| Invalid::at("type", Problem::Refused("is not a supported event type")))?;
-    Ok(known.uri)
+    super::type_uri(value).map_err(|found| found.under("type"))
 }
 
 fn short_text(members: &Map<String, Value>, name: &str) -> Result<Option<String>, PublishError> {
@@ -215,7 +213,12 @@ mod tests {
             (
                 with("type", json!("session-revoked")),
                 "/events/1/type",
-                Refused("is not a supported event type"),
+                Refused("must be a URI with a scheme"),
+            ),
+            (
+                with("type", json!(crate::protocol::event::VERIFICATION)),
+                "/events/1/type",
+                Refused("is sent by the transmitter alone"),
             ),
             (without("sub_id"), "/events/1/sub_id", Missing),
             (
@@ -264,6 +267,35 @@ mod tests {
         assert!(NewEvent::parse(&event).is_ok());
         event["sub_id"] = json!({"format": "opaque", "id": "1"});
         assert_eq!(NewEvent::parse(&event).unwrap_err().pointer, "/sub_id/format");
+    }
+
+    #[test]
+    fn a_type_of_somebody_elses_making_needs_a_subject_and_an_object() {
+        use Problem::{Missing, NotA, UnknownMember};
+        let custom = |members: Value| {
+            let mut event = with("type", json!("https://events.quarry.example/badge-lost"));
+            let members = members.as_object().unwrap().clone();
+            event.as_object_mut().unwrap().extend(members);
+            event
+        };
+        let event = json!({"reason_admin": "plain here", "badge": [7], "event_timestamp": null});
+        for (members, expected) in [
+            (json!({}), Ok(json!({}))),
+            (json!({"event": event}), Ok(event)),
+            (json!({"event": []}), Err(Invalid::at("event", NotA("an object")))),
+            (
+                json!({"sub_id": {"format": "email"}}),
+                Err(Invalid::at("email", Missing).under("sub_id")),
+            ),
+            (json!({"subject": {}}), Err(Invalid::at("subject", UnknownMember))), // SSF-3.1.2-2
+        ] {
+            let body = custom(members);
+            assert_eq!(NewEvent::parse(&body).map(|event| event.event), expected, "{body}");
+        }
+        assert!(!crate::protocol::event::is_built_in(
+            "https://events.quarry.example/badge-lost"
+        ));
+        assert!(crate::protocol::event::is_built_in(REVOKED));
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! The event types of RISC 1.0 and their members (section 2). Most have none.
 
 use super::rule::{Member, Rule};
-use super::{EventType, Profile, SubjectRule};
+use super::{EventType, Family, SubjectRule};
 
 const fn risc(uri: &'static str, name: &'static str, members: &'static [Member]) -> EventType {
     EventType {
         uri,
         name,
-        profile: Profile::Risc,
+        family: Family::Risc,
         members,
         subject: SubjectRule::Any,
     }
@@ -18,7 +18,7 @@ const fn about_identifier(uri: &'static str, name: &'static str, members: &'stat
     EventType {
         uri,
         name,
-        profile: Profile::Risc,
+        family: Family::Risc,
         members,
         subject: SubjectRule::Identifier,
     }

@@ -8,8 +8,8 @@ fn uri(name: &str) -> String {
     let base = SUPPORTED
         .iter()
         .find(|event_type| event_type.name == name)
-        .map(|event_type| event_type.profile);
-    format!("{}{name}", if base == Some(Profile::Risc) { RISC } else { CAEP })
+        .map(|event_type| event_type.family);
+    format!("{}{name}", if base == Some(Family::Risc) { RISC } else { CAEP })
 }
 
 fn found(name: &str, event: &Value) -> Option<(String, Problem)> {
@@ -23,23 +23,19 @@ fn all_types_of_both_profiles_are_there_once() {
     assert_eq!(
         SUPPORTED
             .iter()
-            .filter(|event_type| event_type.profile == Profile::Caep)
+            .filter(|event_type| event_type.family == Family::Caep)
             .count(),
         8
     );
     assert_eq!(
         SUPPORTED
             .iter()
-            .filter(|event_type| event_type.profile == Profile::Risc)
+            .filter(|event_type| event_type.family == Family::Risc)
             .count(),
         14
     );
     for event_type in SUPPORTED {
-        let base = if event_type.profile == Profile::Caep {
-            CAEP
-        } else {
-            RISC
-        };
+        let base = if event_type.family == Family::Caep { CAEP } else { RISC };
         assert_eq!(event_type.uri, format!("{base}{}", event_type.name));
         assert_eq!(supported_uris().iter().filter(|uri| **uri == event_type.uri).count(), 1);
         assert!(find(event_type.uri).is_some_and(|known| known.name == event_type.name));
@@ -303,10 +299,65 @@ fn faults_are_found_and_placed() {
             "{name} {event}"
         );
     }
+}
+
+#[test]
+fn of_other_types_only_the_outline_is_known() {
+    assert_eq!(validate("urn:x:y", &json!({"claims": 1})), Ok(()));
     assert_eq!(
-        validate("urn:x", &json!({})).unwrap_err().problem,
-        Refused("has an unsupported event type")
+        validate("urn:x:y", &json!([])),
+        Err(Invalid::here(Problem::NotA("an object")))
     );
+}
+
+#[test]
+fn a_type_is_named_by_a_uri() {
+    use Problem::{Empty, NotA, Refused, TooLong};
+    let no_uri = || Some(Refused("must be a URI with a scheme"));
+    let longest = format!("urn:{}", "a".repeat(2044));
+    for (name, problem) in [
+        (json!(uri("session-revoked")), None),
+        (json!("urn:quarry:badge-lost"), None),
+        (json!("https://events.quarry.example/%C3%A9?a#b"), None),
+        (json!("x-y+z.1:a"), None),
+        (json!(longest), None),
+        (json!(format!("{longest}a")), Some(TooLong(2048))),
+        (json!(""), Some(Empty)),
+        (json!(null), Some(NotA("a string"))),
+        (json!("session-revoked"), no_uri()),
+        (json!("urn:"), no_uri()),
+        (json!(":a"), no_uri()),
+        (json!("1a:b"), no_uri()),
+        (json!("a_b:c"), no_uri()),
+        (json!("urn:a b"), no_uri()),
+        (json!(" urn:a"), no_uri()),
+        (json!("urn:\u{e9}"), no_uri()),
+        (json!("urn:a\n"), no_uri()),
+        (json!(VERIFICATION), Some(Refused("is sent by the transmitter alone"))),
+        (json!(STREAM_UPDATED), Some(Refused("is sent by the transmitter alone"))),
+    ] {
+        assert_eq!(type_uri(&name).err().map(|found| found.problem), problem, "{name}");
+    }
+}
+
+#[test]
+fn a_list_of_types_names_each_once() {
+    use Problem::{Duplicate, Empty, NotA, Refused, TooMany};
+    let most: Vec<String> = (0..257).map(|at| format!("urn:a:{at}")).collect();
+    for (list, pointer, problem) in [
+        (json!("urn:a:b"), "", NotA("an array")),
+        (json!([]), "", Empty),
+        (json!(most), "", TooMany(256)),
+        (json!(["urn:a:b", "urn:a:c", "urn:a:b"]), "/2", Duplicate),
+        (json!(["urn:a:b", 1]), "/1", NotA("a string")),
+        (json!([VERIFICATION]), "/0", Refused("is sent by the transmitter alone")),
+    ] {
+        let pointer = pointer.to_owned();
+        assert_eq!(type_list(&list), Err(Invalid { pointer, problem }), "{list}");
+    }
+    assert_eq!(type_list(&json!(most[1..])).as_deref(), Ok(&most[1..]));
+    let built_in: Vec<String> = supported_uris().into_iter().map(String::from).collect();
+    assert_eq!(type_list(&json!(built_in)), Ok(built_in));
 }
 
 #[test]

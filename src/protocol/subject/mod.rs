@@ -3,6 +3,7 @@
 //! This is the strict, transmitting side. A receiver keeps identifiers as they come (SSF-3.4-3) and does not use it.
 
 mod format;
+mod matching;
 
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -11,6 +12,9 @@ use super::json;
 use super::problem::{self, Invalid, Problem};
 use super::set::first_bytes;
 use format::Format;
+#[cfg(test)]
+pub use matching::{covers, matches};
+pub use matching::{fingerprint, identity, members};
 
 /// Marks the container of several simple subjects (SSF 1.0 section 3.3).
 pub const COMPLEX: &str = "complex";

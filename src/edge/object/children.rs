@@ -1,0 +1,448 @@
+//! The objects that a tenant leads: its streams and sources, and for `default` the other tenants. A change that spans objects
+//! begins with a row that says so and ends with one; the alarm finishes what a crash left in between.
+
+use futures_util::future::join_all;
+
+use crate::delivery::meta;
+use crate::delivery::sql::SqlError;
+use crate::edge::address::DEFAULT_TENANT;
+use crate::edge::auth::jwks_copy;
+use crate::edge::clock::now_ms;
+use crate::edge::command::{
+    Answer, NewSource, NewStream, Refusal, SourceCommand, StreamCommand, StreamReply, StreamUpdate, TenantCommand,
+    TenantReply,
+};
+use crate::edge::context::tenant_copy;
+use crate::edge::error::ApiError;
+use crate::edge::kv;
+use crate::edge::settings::Settings;
+use crate::protocol::client::ClientMetadata;
+use crate::protocol::endpoint_url::{EndpointUrl, UrlPolicy, registered};
+use crate::protocol::status::Status;
+use crate::protocol::stream::{Configuration, Delivery, UpdateMode};
+use crate::protocol::tenant::TenantSettings;
+use crate::receiver::source::Source;
+use crate::transmitter::registry::{self, Child, Client, Kind, State};
+use crate::transmitter::status::Wishes;
+use crate::transmitter::stream::Stream;
+use crate::transmitter::terms::Terms;
+
+use super::serve::{call_failed, fault};
+use super::stub::{self, ObjectStub};
+use super::tenant::TenantObject;
+
+/// A change that spans objects and is still unfinished after this was cut off by a crash.
+const REPAIR_AFTER_MS: u64 = 90_000;
+
+/// What could not be finished is tried again after this.
+pub const RETRY_MS: u64 = 10_000;
+
+/// Objects that are called at once.
+const AT_ONCE: u32 = 16;
+
+/// Calls of this many rounds are made while somebody waits; the alarm makes the rest.
+const ROUNDS: usize = 4;
+
+/// Deleting a tenant keeps its caller waiting for this long at most.
+const CLOSE_MS: u64 = 20_000;
+
+impl TenantObject {
+    pub(super) async fn create_stream(
+        &self,
+        settings: &Settings,
+        tenant: String,
+        new: NewStream,
+    ) -> Answer<TenantReply> {
+        let client = self.client(&new.client_id)?;
+        let chosen = registry::settings(&self.sql)?;
+        let held = registry::count_children(&self.sql, Kind::Stream, &client.client_id)?;
+        let limit = chosen.streams_per_client.map_or(settings.streams_per_client, u64::from);
+        if held >= limit {
+            return Err(Refusal::Conflict {
+                detail: format!("This client has {held} streams already; its limit is {limit}."),
+            });
+        }
+        let policy = UrlPolicy::of_issuer(settings.allow_loopback, &new.issuer);
+        let delivery = delivery(&chosen, &client.metadata, &policy, new.endpoint_url.as_deref())?;
+        let stream_id = stub::new_id(&self.env, "STREAM").map_err(|error| call_failed(&error))?;
+        let terms = Terms::new(registry::terms_rev(&self.sql)?, &chosen, &client.metadata);
+        let configuration = Configuration {
+            stream_id: stream_id.clone(),
+            iss: new.issuer,
+            aud: client
+                .metadata
+                .audience
+                .ok_or_else(|| fault("client", "it has no audience"))?,
+            delivery,
+            events_supported: Vec::new(),
+            events_delivered: Vec::new(),
+            events_requested: new.events_requested,
+            description: new.description,
+            min_verification_interval: terms.min_verification_interval(),
+            inactivity_timeout: terms.inactivity_timeout(),
+        };
+        let stream = Stream {
+            tenant,
+            client_id: client.client_id.clone(),
+            configuration: configuration.with_supported(&terms.events),
+            sealed_authorization: None,
+            terms,
+            // SSF-8.1.1-21
+            wishes: Wishes::default(),
+            announced: Status::Enabled,
+            default_subjects: None,
+            created_at: now_ms(),
+            rev: 1,
+        };
+        let child = Child {
+            id: stream_id,
+            kind: Kind::Stream,
+            state: State::Pending,
+            owner: client.client_id,
+            label: stream.configuration.delivery.method().to_owned(),
+            created_at: stream.created_at,
+        };
+        let command = StreamCommand::Create {
+            stream: Box::new(stream.clone()),
+            authorization_header: new.authorization_header,
+        };
+        let object = self.stream_object(&stream.tenant, &child.id)?;
+        let requested = stream.configuration.events_requested.as_deref();
+        self.create_child(&child, requested, async || Ok(object.tell(command).await?.map(|_| ())))
+            .await?;
+        Ok(TenantReply::Stream(Box::new(stream)))
+    }
+
+    /// Changes what the receiver may change. Routes are widened before the stream knows, and narrowed when it does.
+    pub(super) async fn update_stream(
+        &self,
+        settings: &Settings,
+        tenant: &str,
+        mut update: StreamUpdate,
+    ) -> Answer<TenantReply> {
+        let client = self.client(&update.client_id)?;
+        let stream_id = update.request.stream_id.clone();
+        let child = registry::child(&self.sql, Kind::Stream, &stream_id)?;
+        child
+            .filter(|child| child.owner == client.client_id && child.state == State::Active)
+            .ok_or(Refusal::NotFound)?;
+        let endpoint = match (&update.request.delivery, update.mode) {
+            (Some(Delivery::Push { endpoint_url, .. }), _) => Some(Some(endpoint_url.as_str())),
+            (Some(Delivery::Poll), _) | (None, UpdateMode::Put) => Some(None),
+            (None, UpdateMode::Patch) => None,
+        };
+        if let Some(endpoint) = endpoint {
+            let policy = UrlPolicy::of_issuer(settings.allow_loopback, &update.issuer);
+            let chosen = registry::settings(&self.sql)?;
+            let delivery = delivery(&chosen, &client.metadata, &policy, endpoint)?;
+            update.request.delivery = update.request.delivery.map(|_| delivery);
+        }
+        if update.request.events_requested.is_some() || update.mode == UpdateMode::Put {
+            registry::put_behind(&self.sql, &stream_id)?;
+            registry::widen_routes(&self.sql, &stream_id, update.request.events_requested.as_deref())?;
+            self.alarm.arm(&self.state, now_ms() + REPAIR_AFTER_MS).await;
+        }
+        let object = self.stream_object(tenant, &stream_id)?.on_behalf_of(&client.client_id);
+        let command = StreamCommand::Update(Box::new(update));
+        match object.tell(command).await.map_err(|error| call_failed(&error))?? {
+            StreamReply::Stream(stream) => {
+                self.note_stream(&stream)?;
+                Ok(TenantReply::Stream(stream))
+            }
+            _ => Err(fault("stream", "an unexpected reply")),
+        }
+    }
+
+    fn note_stream(&self, stream: &Stream) -> Answer<()> {
+        let configuration = &stream.configuration;
+        Ok(registry::caught_up(
+            &self.sql,
+            &configuration.stream_id,
+            stream.terms.rev,
+            configuration.delivery.method(),
+            configuration.events_requested.as_deref(),
+        )?)
+    }
+
+    /// Tells the streams that are behind their terms: the first ones now, the others by the alarm.
+    pub(super) async fn tell_terms(&self) -> Answer<()> {
+        self.alarm.arm(&self.state, now_ms() + REPAIR_AFTER_MS).await;
+        let tenant = registry::name(&self.sql)?;
+        for _ in 0..ROUNDS {
+            let behind = registry::behind(&self.sql, AT_ONCE)?;
+            if behind.is_empty() {
+                return Ok(());
+            }
+            let told = join_all(behind.iter().map(|child| self.tell_one(&tenant, child))).await;
+            if told.iter().any(Result::is_err) {
+                self.alarm.arm(&self.state, now_ms() + RETRY_MS).await;
+                return Ok(());
+            }
+        }
+        self.alarm.arm(&self.state, now_ms() + 1).await;
+        Ok(())
+    }
+
+    async fn tell_one(&self, tenant: &str, child: &Child) -> Answer<()> {
+        let rev = registry::terms_rev(&self.sql)?;
+        let Some((Client { metadata, .. }, _)) = registry::client(&self.sql, &child.owner)? else {
+            // The client is being deleted, and this stream with it.
+            return Ok(registry::caught_up(&self.sql, &child.id, rev, &child.label, None)?);
+        };
+        let terms = Terms::new(rev, &registry::settings(&self.sql)?, &metadata);
+        let command = StreamCommand::TakeTerms { terms: Box::new(terms) };
+        let answer = self.stream_object(tenant, &child.id)?.tell(command).await;
+        match answer.map_err(|error| call_failed(&error))?? {
+            StreamReply::Stream(stream) => self.note_stream(&stream),
+            _ => Err(fault("stream", "an unexpected reply")),
+        }
+    }
+
+    pub(super) async fn create_source(&self, tenant: String, new: NewSource) -> Answer<TenantReply> {
+        let source_id = stub::new_id(&self.env, "SOURCE").map_err(|error| call_failed(&error))?;
+        let source = Source {
+            source_id: source_id.clone(),
+            tenant: tenant.clone(),
+            issuer: new.issuer,
+            audience: new.audience,
+            description: new.description,
+            jwks: new.jwks,
+            authorization_hash: new.authorization_hash,
+            created_at: now_ms(),
+            rev: 1,
+        };
+        let child = Child {
+            id: source_id.clone(),
+            kind: Kind::Source,
+            state: State::Pending,
+            owner: String::new(),
+            label: source.issuer.clone(),
+            created_at: source.created_at,
+        };
+        let command = SourceCommand::Create {
+            source: Box::new(source.clone()),
+        };
+        let object =
+            stub::by_id(&self.env, "SOURCE", &source_id, Some(&tenant)).map_err(|error| call_failed(&error))?;
+        self.create_child(&child, None, async || Ok(object.tell(command).await?.map(|_| ())))
+            .await?;
+        Ok(TenantReply::Source(Box::new(source)))
+    }
+
+    pub(super) async fn create_tenant(
+        &self,
+        tenant: String,
+        settings: Box<TenantSettings>,
+        issuer: String,
+    ) -> Answer<TenantReply> {
+        if let Some(known) = registry::child(&self.sql, Kind::Tenant, &tenant)? {
+            return Err(Refusal::Conflict {
+                detail: match known.state {
+                    State::Active => "There is a tenant of this name already.".to_owned(),
+                    State::Pending | State::Deleting => {
+                        "A tenant of this name is being created or deleted. Try again later.".to_owned()
+                    }
+                },
+            });
+        }
+        let child = Child {
+            id: tenant.clone(),
+            kind: Kind::Tenant,
+            state: State::Pending,
+            owner: String::new(),
+            label: issuer,
+            created_at: now_ms(),
+        };
+        let object = stub::tenant(&self.env, &tenant).map_err(|error| call_failed(&error))?;
+        let command = TenantCommand::Found { tenant, settings };
+        self.create_child(&child, None, async || Ok(object.tell(command).await?.map(|_| ())))
+            .await?;
+        Ok(TenantReply::Child(Child {
+            state: State::Active,
+            ..child
+        }))
+    }
+
+    /// Begins with a row, creates the object, ends with the row. A crash in between leaves a row that repair deletes: nobody
+    /// was told of the object.
+    async fn create_child(
+        &self,
+        child: &Child,
+        requested: Option<&[String]>,
+        create: impl AsyncFnOnce() -> Result<Answer<()>, ApiError>,
+    ) -> Answer<()> {
+        // Armed before the first row: whatever is left in the middle from here on is found.
+        self.alarm.arm(&self.state, now_ms() + REPAIR_AFTER_MS).await;
+        self.busy.borrow_mut().insert(child.id.clone());
+        let begun = registry::begin_child(&self.sql, child, requested);
+        let created = match begun {
+            Ok(()) => create()
+                .await
+                .map_err(|error| call_failed(&error))
+                .and_then(|answer| answer),
+            Err(error) => Err(error.into()),
+        };
+        self.busy.borrow_mut().remove(&child.id);
+        created?;
+        Ok(registry::set_state(&self.sql, &child.id, State::Active)?)
+    }
+
+    /// Deletes a child; with an owner, if it is the owner's. `Begun` when that takes longer than a caller should wait.
+    pub(super) async fn delete_child(&self, kind: Kind, id: &str, owner: Option<&str>) -> Answer<TenantReply> {
+        let child = registry::child(&self.sql, kind, id)?
+            .filter(|child| owner.is_none_or(|owner| child.owner == owner))
+            .ok_or(Refusal::NotFound)?;
+        registry::set_state(&self.sql, id, State::Deleting)?;
+        self.busy.borrow_mut().insert(id.to_owned());
+        self.alarm.arm(&self.state, now_ms() + REPAIR_AFTER_MS).await;
+        let deleted = self.delete_object(&child).await;
+        self.busy.borrow_mut().remove(id);
+        if deleted? {
+            registry::remove_child(&self.sql, id)?;
+            return Ok(TenantReply::Done);
+        }
+        self.alarm.arm(&self.state, now_ms() + 1).await;
+        Ok(TenantReply::Begun)
+    }
+
+    /// Whether the object is gone now. Gone already is as good.
+    async fn delete_object(&self, child: &Child) -> Answer<bool> {
+        let tenant = registry::name(&self.sql)?;
+        let answer: Result<Answer<bool>, ApiError> = match child.kind {
+            Kind::Stream => {
+                let object = self.stream_object(&tenant, &child.id)?;
+                let answer = object.tell(StreamCommand::Delete).await;
+                answer.map(|answer| answer.map(|_| true))
+            }
+            Kind::Source => {
+                let object = stub::by_id(&self.env, "SOURCE", &child.id, Some(&tenant));
+                let object = object.map_err(|error| call_failed(&error))?;
+                let answer = object.tell(SourceCommand::Delete).await;
+                answer.map(|answer| answer.map(|_| true))
+            }
+            Kind::Tenant => {
+                let object = stub::tenant(&self.env, &child.id).map_err(|error| call_failed(&error))?;
+                let answer = object.tell(TenantCommand::Close).await;
+                answer.map(|answer| answer.map(|reply| matches!(reply, TenantReply::Done)))
+            }
+        };
+        match answer.map_err(|error| call_failed(&error))? {
+            Err(Refusal::Gone) => Ok(true),
+            answer => answer,
+        }
+    }
+
+    /// Deletes everything that this tenant has, then itself: at once for callers, who find nothing any more; piece by piece for
+    /// its objects. `Begun` while some are left.
+    pub(super) async fn close(&self, tenant: &str) -> Answer<TenantReply> {
+        if tenant == DEFAULT_TENANT {
+            return Err(Refusal::NotFound);
+        }
+        if self.gone.get() || !meta::exists(&self.sql)? {
+            return Err(Refusal::Gone);
+        }
+        meta::migrate(&self.sql, registry::MIGRATIONS)?;
+        registry::set_closing(&self.sql)?;
+        let _ = kv::delete(&self.env, &tenant_copy(tenant)).await;
+        let _ = kv::delete(&self.env, &jwks_copy(tenant)).await;
+        let started = now_ms();
+        loop {
+            let children = registry::some_children(&self.sql, AT_ONCE)?;
+            if children.is_empty() {
+                break;
+            }
+            let deleted = join_all(children.iter().map(|child| self.delete_object(child))).await;
+            for (child, deleted) in children.iter().zip(deleted) {
+                deleted?;
+                registry::remove_child(&self.sql, &child.id)?;
+            }
+            if now_ms().saturating_sub(started) >= CLOSE_MS {
+                return Ok(TenantReply::Begun);
+            }
+        }
+        self.gone.set(true);
+        let emptied = async {
+            self.state.storage().delete_alarm().await?;
+            self.state.storage().delete_all().await
+        };
+        emptied.await.map_err(|error| fault("delete", error))?;
+        Ok(TenantReply::Done)
+    }
+
+    /// Ends what a crash left unfinished: half-made and half-deleted children both go, and streams that are behind are told.
+    pub(super) async fn repair(&self) -> Result<(), SqlError> {
+        // A tenant that is being deleted is driven by `default`.
+        if self.gone.get() || !meta::exists(&self.sql)? || registry::is_closing(&self.sql)? {
+            return Ok(());
+        }
+        meta::migrate(&self.sql, registry::MIGRATIONS)?;
+        let mut again = None;
+        for left_over in registry::unfinished(&self.sql)? {
+            // Looked at anew: while another child was being deleted this one may have been completed.
+            let child = registry::child(&self.sql, left_over.kind, &left_over.id)?;
+            let Some(child) = child.filter(|child| child.state != State::Active) else {
+                continue;
+            };
+            let busy = self.busy.borrow().contains(&child.id);
+            match if busy {
+                Err(Refusal::Internal)
+            } else {
+                self.delete_object(&child).await
+            } {
+                Ok(true) => registry::remove_child(&self.sql, &child.id)?,
+                Ok(false) => again = Some(1),
+                Err(_) => again = Some(RETRY_MS),
+            }
+        }
+        if !registry::behind(&self.sql, 1)?.is_empty() && self.tell_terms().await.is_err() {
+            again = Some(RETRY_MS);
+        }
+        if let Some(wait) = again {
+            self.alarm.arm(&self.state, now_ms() + wait).await;
+        }
+        Ok(())
+    }
+
+    fn stream_object(&self, tenant: &str, stream_id: &str) -> Answer<ObjectStub> {
+        stub::by_id(&self.env, "STREAM", stream_id, Some(tenant)).map_err(|error| call_failed(&error))
+    }
+}
+
+/// How a stream is delivered; without an endpoint by poll. Nobody is pushed to who did not agree: an endpoint has to be
+/// registered for its client.
+fn delivery(
+    settings: &TenantSettings,
+    client: &ClientMetadata,
+    policy: &UrlPolicy,
+    endpoint_url: Option<&str>,
+) -> Answer<Delivery> {
+    let delivery = match endpoint_url {
+        None => Delivery::Poll,
+        Some(endpoint_url) => {
+            let invalid = |detail: String| Refusal::Invalid {
+                pointer: "/delivery/endpoint_url".to_owned(),
+                detail,
+            };
+            let url = EndpointUrl::parse(endpoint_url, policy)
+                .map_err(|error| invalid(format!("/delivery/endpoint_url {error}")))?;
+            if !registered(&url, &client.push_endpoints) {
+                return Err(invalid(
+                    "/delivery/endpoint_url is not among the push endpoints registered for this client".to_owned(),
+                ));
+            }
+            Delivery::Push {
+                endpoint_url: url.as_str().to_owned(),
+                authorization_header: None,
+            }
+        }
+    };
+    // SSF-8.1.1.1-10: requested or assumed.
+    let supported = &settings.delivery_methods_supported;
+    if !supported.iter().any(|method| method == delivery.method()) {
+        return Err(Refusal::Invalid {
+            pointer: "/delivery/method".to_owned(),
+            detail: format!("/delivery/method must be one of: {}", supported.join(", ")),
+        });
+    }
+    Ok(delivery)
+}

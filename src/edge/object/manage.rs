@@ -1,0 +1,276 @@
+//! What is done to a stream beside delivering its events: its configuration, status, subjects and verification, and looking
+//! at it. Decisions are the transmitter's; this carries them out in one turn each.
+
+use serde_json::{Value, json};
+
+use crate::delivery::control::Kind;
+use crate::delivery::dead_letters;
+use crate::edge::clock::now_ms;
+use crate::edge::command::{Answer, Health, Refusal, StreamCommand, StreamReply, StreamUpdate};
+use crate::protocol::metadata::DefaultSubjects;
+use crate::protocol::status::Status;
+use crate::protocol::stream::UpdateMode;
+use crate::transmitter::explain::explain;
+use crate::transmitter::filter::FilterError;
+use crate::transmitter::status::Wish;
+use crate::transmitter::terms::Terms;
+
+use super::serve::new_jti;
+use super::stream::{Live, StreamObject};
+
+impl StreamObject {
+    pub(super) async fn manage(&self, command: StreamCommand, by_receiver: bool) -> Answer<StreamReply> {
+        match command {
+            StreamCommand::Update(update) => self.update(*update).await,
+            StreamCommand::TakeTerms { terms } => self.take_terms(*terms),
+            StreamCommand::Status => self.with(|live| Ok(shown_status(live, false))),
+            StreamCommand::SetStatus { status, reason } => self.set_status(Wish { status, reason }),
+            StreamCommand::AddSubject { subject, verified } => {
+                self.with(|live| {
+                    self.pay_for_subject(live, by_receiver)?;
+                    self.add_subject(live, "/subject", &subject, verified)
+                })?;
+                Ok(StreamReply::Done)
+            }
+            StreamCommand::RemoveSubject { subject } => {
+                self.with(|live| {
+                    self.pay_for_subject(live, by_receiver)?;
+                    self.remove_subject(live, "/subject", &subject)
+                })?;
+                Ok(StreamReply::Done)
+            }
+            StreamCommand::ChangeSubjects { add, remove } => self.change_subjects(&add, &remove),
+            StreamCommand::Verify { state } => self.verify(state.as_deref()),
+            StreamCommand::Explain { event } => self.with(|live| {
+                let hold = live.courier.hold();
+                let explained = explain(&self.sql, &live.stream, &live.filter, hold.as_ref(), &event, now_ms())?;
+                Ok(StreamReply::Explained(explained))
+            }),
+            StreamCommand::Operate {
+                status,
+                default_subjects,
+            } => self.operate(status, default_subjects),
+            StreamCommand::Health => self.health(),
+            _ => Err(Refusal::Internal),
+        }
+    }
+
+    async fn update(&self, update: StreamUpdate) -> Answer<StreamReply> {
+        let StreamUpdate {
+            request,
+            mode,
+            authorization_header,
+            ..
+        } = update;
+        let sealed = self.seal_authorization(authorization_header).await?;
+        self.with(|live| {
+            let stream = &mut live.stream;
+            let changed = stream.configuration.updated(&request, mode, &stream.poll_url())?;
+            let moved = changed.delivery != stream.configuration.delivery;
+            // SSF-8.1.1.3-10: a delivery object replaces the whole one, its secret included.
+            if request.delivery.is_some() || mode == UpdateMode::Put {
+                stream.sealed_authorization = sealed;
+            }
+            stream.configuration = changed;
+            stream.rev += 1;
+            stream.save(&self.sql)?;
+            if moved {
+                live.courier.start_afresh();
+                live.flush(&self.sql)?;
+                live.follow_status(&self.sql, true, now_ms())?;
+            }
+            Ok(StreamReply::Stream(Box::new(live.stream.clone())))
+        })
+    }
+
+    fn take_terms(&self, terms: Terms) -> Answer<StreamReply> {
+        self.with(|live| {
+            live.stream.take_terms(terms);
+            live.stream.save(&self.sql)?;
+            Ok(StreamReply::Stream(Box::new(live.stream.clone())))
+        })
+    }
+
+    /// The receiver wishes a status (SSF 8.1.2.2).
+    fn set_status(&self, wish: Wish) -> Answer<StreamReply> {
+        let now = now_ms();
+        self.with(|live| {
+            let enables = wish.status == Status::Enabled;
+            live.stream
+                .wishes
+                .receiver_wishes(wish)
+                .map_err(|operators| Refusal::Forbidden {
+                    detail: format!(
+                        "The operator of this transmitter has {} this stream{}.",
+                        operators.status.name(),
+                        operators.reason.map(|reason| format!(": {reason}")).unwrap_or_default()
+                    ),
+                })?;
+            // SSF-8.1.2.2-3: whether it is enabled is for the endpoint to say, where that had refused.
+            let asked = enables && live.courier.hold().is_some() && live.courier.ask_again(now);
+            live.stream.rev += 1;
+            live.stream.save(&self.sql)?;
+            live.flush(&self.sql)?;
+            live.follow_status(&self.sql, true, now)?;
+            Ok(shown_status(live, asked))
+        })
+    }
+
+    fn operate(
+        &self,
+        status: Option<(Status, Option<String>)>,
+        default_subjects: Option<Option<DefaultSubjects>>,
+    ) -> Answer<StreamReply> {
+        self.with(|live| {
+            if let Some((status, reason)) = status {
+                live.stream.wishes.operator = Wish { status, reason };
+                if status == Status::Enabled {
+                    live.stream.wishes.transmitter = Wish::default();
+                    let timeout = live.inactivity_ms();
+                    live.activity.touch(&self.sql, now_ms(), timeout)?;
+                }
+            }
+            if let Some(default_subjects) = default_subjects {
+                live.stream.default_subjects = default_subjects;
+            }
+            live.stream.rev += 1;
+            live.stream.save(&self.sql)?;
+            live.follow_status(&self.sql, false, now_ms())?;
+            Ok(())
+        })?;
+        self.health()
+    }
+
+    /// SSF-9.1-4: who tries subjects out is slowed down, whatever they are.
+    fn pay_for_subject(&self, live: &mut Live, by_receiver: bool) -> Answer<()> {
+        let per_minute = live.stream.terms.settings.subject_changes_per_minute;
+        if !by_receiver {
+            return Ok(());
+        }
+        live.subject_pace
+            .act(per_minute, now_ms())
+            .map_err(|wait_ms| Refusal::TooMany {
+                detail: format!("This stream takes {per_minute} changes of subjects a minute."),
+                retry_after_s: seconds(wait_ms),
+            })
+    }
+
+    fn add_subject(&self, live: &mut Live, pointer: &str, subject: &Value, verified: bool) -> Answer<()> {
+        // SSF-8.1.4.1-5: it is in the stream anyway.
+        if live.stream.is_own_subject(subject) {
+            return Ok(());
+        }
+        let limit_mb = live.stream.terms.settings.stream_storage_mb;
+        if self.sql.size() > u64::from(limit_mb) * 1_000_000 {
+            return Err(Refusal::Forbidden {
+                detail: format!("This stream stores more than {limit_mb} MB, its limit: it takes no further subjects."),
+            });
+        }
+        let rules = live.stream.subject_rules();
+        live.filter
+            .add(&self.sql, subject, verified, &rules, now_ms())
+            .map(|_| ())
+            .map_err(|error| refused(error, pointer))
+    }
+
+    fn remove_subject(&self, live: &mut Live, pointer: &str, subject: &Value) -> Answer<()> {
+        // SSF-8.1.3.3-4
+        if live.stream.is_own_subject(subject) {
+            return Err(Refusal::Forbidden {
+                detail: "The subject of the stream itself cannot be removed.".to_owned(),
+            });
+        }
+        let rules = live.stream.subject_rules();
+        live.filter
+            .remove(&self.sql, subject, &rules, now_ms())
+            .map_err(|error| refused(error, pointer))?;
+        if rules.grace_ms > 0 {
+            live.grace_ends_at = live.filter.next_due();
+        }
+        Ok(())
+    }
+
+    fn change_subjects(&self, add: &[Value], remove: &[Value]) -> Answer<StreamReply> {
+        self.with(|live| {
+            for (at, subject) in add.iter().enumerate() {
+                self.add_subject(live, &format!("/add/{at}"), subject, true)?;
+            }
+            for (at, subject) in remove.iter().enumerate() {
+                self.remove_subject(live, &format!("/remove/{at}"), subject)?;
+            }
+            Ok(StreamReply::Done)
+        })
+    }
+
+    /// The receiver asks for a verification event (SSF 8.1.4.2).
+    fn verify(&self, state: Option<&str>) -> Answer<StreamReply> {
+        let now = now_ms();
+        self.with(|live| {
+            // SSF-8.1.4.2-9: a paused stream holds the event, a disabled one can neither send nor hold it.
+            if live.stream.wishes.status() == Status::Disabled {
+                return Err(Refusal::Invalid {
+                    pointer: String::new(),
+                    detail: "The stream is disabled, so no verification event can be sent.".to_owned(),
+                });
+            }
+            let interval = live.stream.terms.settings.min_verification_interval;
+            live.pulse
+                .ask(&self.sql, u64::from(interval) * 1000, now)?
+                .map_err(|wait_ms| Refusal::TooMany {
+                    detail: format!("This stream takes one verification request in {interval} seconds."),
+                    retry_after_s: seconds(wait_ms),
+                })?;
+            let jti = new_jti()?;
+            let claims = live.stream.verification(&jti, state, now);
+            live.outbox
+                .control()
+                .add(&self.sql, Kind::Verification, jti, claims, now)?;
+            Ok(StreamReply::Done)
+        })
+    }
+
+    fn health(&self) -> Answer<StreamReply> {
+        let (rows_read, rows_written) = self.sql.rows();
+        self.with(|live| {
+            let hold = live.courier.hold();
+            let (status, reason) = live.stream.status(hold.as_ref());
+            Ok(StreamReply::Health(Box::new(Health {
+                stream: live.stream.clone(),
+                status,
+                reason,
+                status_set_by: live.stream.wishes.strictest().1.name().to_owned(),
+                queued: live.outbox.queued(&self.sql)?,
+                hold: hold.map(|hold| json!({"reason": hold.reason, "since": hold.since, "until": hold.until})),
+                next_wake_at: live.delivery_due(now_ms()),
+                last_success_at: live.last_success_at,
+                last_error: live.last_error.clone(),
+                dead_letters: dead_letters::count(&self.sql)?,
+                rows_read,
+                rows_written,
+                database_bytes: self.sql.size(),
+            })))
+        })
+    }
+}
+
+fn shown_status(live: &Live, asked: bool) -> StreamReply {
+    let (status, reason) = live.stream.status(live.courier.hold().as_ref());
+    StreamReply::Status { status, reason, asked }
+}
+
+fn seconds(wait_ms: u64) -> u32 {
+    u32::try_from(wait_ms.div_ceil(1000)).unwrap_or(u32::MAX)
+}
+
+fn refused(error: FilterError, pointer: &str) -> Refusal {
+    match error {
+        FilterError::TooManyMembers | FilterError::NameTooLong => Refusal::Invalid {
+            pointer: pointer.to_owned(),
+            detail: format!("{pointer} {error}"),
+        },
+        FilterError::TooManyShapes => Refusal::Forbidden {
+            detail: error.to_string(),
+        },
+        FilterError::Sql(error) => error.into(),
+    }
+}

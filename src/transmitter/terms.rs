@@ -1,0 +1,67 @@
+//! What the tenant's settings and the client's registration lay down for a stream. The tenant's object sends them to each of
+//! its streams, at creation and after every change.
+
+use serde::{Deserialize, Serialize};
+
+use crate::protocol::client::ClientMetadata;
+use crate::protocol::event::profile::Profile;
+use crate::protocol::jose::jws::Alg;
+use crate::protocol::metadata::DefaultSubjects;
+use crate::protocol::tenant::TenantSettings;
+
+/// The terms of a stream.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// Grows with every change in the tenant; older terms never replace newer ones.
+    pub rev: u64,
+    /// What the tenant supports and the client is allowed: the stream's `events_supported`.
+    pub events: Vec<String>,
+    pub profile: Profile,
+    pub default_subjects: DefaultSubjects,
+    /// All else, as the tenant has it. Its own list of events is left out: `events` counts.
+    pub settings: TenantSettings,
+}
+
+impl Terms {
+    /// The terms that follow from a tenant's settings and a client's registration.
+    pub fn new(rev: u64, settings: &TenantSettings, client: &ClientMetadata) -> Self {
+        let mut events = settings.events_supported();
+        if let Some(allowed) = &client.events_allowed {
+            events.retain(|uri| allowed.contains(uri));
+        }
+        // CIP-2.4.2-1: a receiver of that profile takes all subjects to be in its stream.
+        let default_subjects = match client.profile {
+            Profile::CaepInterop => DefaultSubjects::All,
+            Profile::Ssf | Profile::LegacySubject => client.default_subjects.unwrap_or(settings.default_subjects),
+        };
+        Self {
+            rev,
+            events,
+            profile: client.profile,
+            default_subjects,
+            settings: TenantSettings {
+                events_supported: None,
+                ..settings.clone()
+            },
+        }
+    }
+
+    /// The algorithm that signs, and whether a new key for it signs at once instead of being published for a while first:
+    /// CIP-2.6-1 leaves no choice.
+    pub fn signing(&self) -> (Alg, bool) {
+        match self.profile {
+            Profile::CaepInterop => (Alg::Rs256, true),
+            Profile::Ssf | Profile::LegacySubject => (self.settings.signing_alg, false),
+        }
+    }
+
+    /// Seconds, or `None` where there is no such limit: as the stream's configuration shows it.
+    pub fn min_verification_interval(&self) -> Option<u32> {
+        Some(self.settings.min_verification_interval).filter(|seconds| *seconds > 0)
+    }
+
+    /// Seconds, or `None` where streams may be inactive for ever.
+    pub fn inactivity_timeout(&self) -> Option<u32> {
+        Some(self.settings.inactivity_timeout).filter(|seconds| *seconds > 0)
+    }
+}
