@@ -1,6 +1,7 @@
 //! What an endpoint's answer means, as one table (WH-2.2-20 to WH-2.2-37; design.md 4).
 
 use super::retry::parse_retry_after;
+use crate::protocol::record::Record;
 
 /// What came back from a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub enum Answer {
 }
 
 /// Why a whole stream waits, rather than one subject.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, Record)]
 #[serde(rename_all = "snake_case")]
 pub enum HoldReason {
     /// 429, or any other failure with `Retry-After`.

@@ -6,9 +6,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use crate::protocol::record;
+use crate::protocol::record::{self, Record};
 
 use super::answer::{HoldReason, Verdict};
 use super::chunk::Lane;
@@ -29,7 +29,7 @@ pub struct Policy {
 }
 
 /// A lane whose first event fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Record)]
 struct Failing {
     attempts: u32,
     first_failed_at: u64,
@@ -37,7 +37,7 @@ struct Failing {
 }
 
 /// Why and until when the whole stream waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Record)]
 pub struct Hold {
     pub reason: HoldReason,
     /// When the stream began to wait, through whatever probes failed since.
@@ -60,7 +60,7 @@ impl Hold {
 }
 
 /// The part that survives a restart, kept with the outbox's cursor.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Record)]
 struct Kept {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     lanes: Vec<(Lane, Failing)>,

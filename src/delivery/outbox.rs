@@ -12,7 +12,7 @@ use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::rc::Rc;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use thiserror::Error;
 
 use super::chunk::{Jti, Lane, NewItem, pack, unpack};
@@ -21,6 +21,7 @@ use super::dead_letters::{self, Death};
 use super::meta::Migration;
 use super::recent::{Recent, Seen};
 use super::sql::{Row, Sql, SqlError};
+use crate::protocol::record::Record;
 
 /// Events that delivery may look past a stuck one; also the most that a poll client can have outstanding.
 pub const LOOK_AHEAD_EVENTS: usize = 1024;
@@ -98,7 +99,7 @@ pub enum AppendError {
 }
 
 /// How much waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Record)]
 pub struct Queued {
     pub events: u64,
     pub bytes: u64,

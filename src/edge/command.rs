@@ -2,7 +2,7 @@
 //!
 //! Commands may carry secrets; nothing here implements `Debug`, so that none can be logged by accident.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::delivery::outbox::Queued;
@@ -11,6 +11,7 @@ use crate::protocol::event::publish::NewEvent;
 use crate::protocol::jose::jws::Alg;
 use crate::protocol::metadata::DefaultSubjects;
 use crate::protocol::oauth::ScopeSet;
+use crate::protocol::record::{Malformed, Members, Record};
 use crate::protocol::set::Audience;
 use crate::protocol::status::Status;
 use crate::protocol::stream::{UpdateMode, UpdateRequest};
@@ -23,7 +24,7 @@ use crate::transmitter::stream::{Published, Stream};
 use crate::transmitter::terms::Terms;
 
 /// A command with whom it is for. An object of another tenant, or a stream of another client, is not found.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 pub struct Addressed<C> {
     /// `None`: from somebody who knows the object's id and nothing else, as remote transmitters do.
     pub tenant: Option<String>,
@@ -32,8 +33,19 @@ pub struct Addressed<C> {
     pub command: C,
 }
 
+impl<C: Record> Record for Addressed<C> {
+    fn from_json(value: Value) -> Result<Self, Malformed> {
+        let mut members = Members::new(value)?;
+        Ok(Self {
+            tenant: members.take("tenant")?,
+            client_id: members.take("client_id")?,
+            command: members.take("command")?,
+        })
+    }
+}
+
 /// Why an object did not do what it was asked to. The Worker turns it into the standard's own error.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Record)]
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
     /// There is no such thing, or not for this caller: the same answer on purpose.
@@ -68,7 +80,7 @@ pub enum Refusal {
 pub type Answer<R> = Result<R, Refusal>;
 
 /// Commands to the object of a tenant.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Record)]
 #[serde(rename_all = "snake_case")]
 pub enum TenantCommand {
     /// Fixes the origin unless that was done before.
@@ -158,7 +170,7 @@ pub enum TenantCommand {
 }
 
 /// A stream to be created, checked by the Worker as far as it can.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Record)]
 pub struct NewStream {
     pub client_id: String,
     pub issuer: String,
@@ -170,7 +182,7 @@ pub struct NewStream {
 }
 
 /// A stream's receiver-supplied members to be changed. The secret among them travels apart.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Record)]
 pub struct StreamUpdate {
     pub client_id: String,
     pub issuer: String,
@@ -180,7 +192,7 @@ pub struct StreamUpdate {
 }
 
 /// A source to be created.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Record)]
 pub struct NewSource {
     pub issuer: String,
     pub audience: Audience,
@@ -190,7 +202,7 @@ pub struct NewSource {
 }
 
 /// What a tenant answers.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Record)]
 #[serde(rename_all = "snake_case")]
 pub enum TenantReply {
     Done,
@@ -222,7 +234,7 @@ pub enum TenantReply {
 }
 
 /// What the edge may know of a tenant without asking it.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Record)]
 pub struct TenantCopy {
     /// Only `default` knows it, once it is fixed.
     #[serde(default)]
@@ -232,7 +244,7 @@ pub struct TenantCopy {
 }
 
 /// A signing key as a tenant lends it to its streams.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Record)]
 pub struct SealedKey {
     pub kid: String,
     pub alg: Alg,
@@ -242,7 +254,7 @@ pub struct SealedKey {
 }
 
 /// Commands to the object of a stream.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Record)]
 #[serde(rename_all = "snake_case")]
 pub enum StreamCommand {
     Create {
@@ -287,7 +299,8 @@ pub enum StreamCommand {
     /// The operator's wishes; what is absent stays.
     Operate {
         status: Option<(Status, Option<String>)>,
-        default_subjects: Option<Option<DefaultSubjects>>,
+        /// One entry: the choice, or that there is none any more.
+        default_subjects: Vec<Option<DefaultSubjects>>,
     },
     Health,
     Deliveries,
@@ -298,7 +311,7 @@ pub enum StreamCommand {
 }
 
 /// A poll request on its way to the stream.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Record)]
 pub struct PollCommand {
     pub max_events: Option<u32>,
     pub return_immediately: bool,
@@ -308,7 +321,7 @@ pub struct PollCommand {
 }
 
 /// What a stream answers.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Record)]
 #[serde(rename_all = "snake_case")]
 pub enum StreamReply {
     Done,
@@ -337,7 +350,7 @@ pub enum StreamReply {
 }
 
 /// How a stream is doing.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Record)]
 pub struct Health {
     pub stream: Stream,
     pub status: Status,
@@ -358,7 +371,7 @@ pub struct Health {
 }
 
 /// Commands to the object of a source.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Record)]
 #[serde(rename_all = "snake_case")]
 pub enum SourceCommand {
     Create {
@@ -381,7 +394,7 @@ pub enum SourceCommand {
 }
 
 /// What a source answers.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Record)]
 #[serde(rename_all = "snake_case")]
 pub enum SourceReply {
     Done,
@@ -396,7 +409,7 @@ pub enum SourceReply {
 }
 
 /// What the edge needs to know of a source to judge a token.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Record)]
 pub struct SourceView {
     pub source: Source,
     pub keys: Option<FetchedKeys>,

@@ -1,10 +1,9 @@
 //! Read copies at the edge. Written only by the object that owns the data; whoever reads must cope with an old one.
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use worker::Env;
 
-use crate::protocol::record;
+use crate::protocol::record::{self, Record};
 
 use super::error::ApiError;
 
@@ -12,7 +11,7 @@ use super::error::ApiError;
 const CACHE_TTL_S: u64 = 30;
 
 /// A copy, or nothing when there is none or it cannot be read: the object has the truth.
-pub async fn get<T: DeserializeOwned>(env: &Env, key: &str) -> Option<T> {
+pub async fn get<T: Record>(env: &Env, key: &str) -> Option<T> {
     let text = env
         .kv("CONFIG")
         .ok()?

@@ -2,7 +2,7 @@
 //!
 //! Members that would change nothing are refused with their place, because accepted and ignored is worse than refused.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::endpoint_url::{EndpointUrl, UrlPolicy};
@@ -14,6 +14,7 @@ use super::oauth::{Scope, ScopeSet};
 use super::problem::{self, Invalid, Problem};
 use super::set::Audience;
 use super::tenant;
+use crate::protocol::record::Record;
 
 /// Longest client name and audience value, in characters.
 pub const MAX_NAME: usize = 200;
@@ -27,7 +28,7 @@ pub const MAX_PUSH_ENDPOINTS: usize = 32;
 pub type ClientError = Invalid;
 
 /// A client as registered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Record)]
 pub struct ClientMetadata {
     pub client_name: String,
     pub scope: ScopeSet,
@@ -235,7 +236,7 @@ mod tests {
     #[test]
     fn clients_stored_before_profiles_are_read() {
         let stored = json!({"client_name": "Acme", "scope": "events.publish", "push_endpoints": []});
-        let client: ClientMetadata = serde_json::from_value(stored).unwrap();
+        let client: ClientMetadata = ClientMetadata::from_json(stored).unwrap();
         assert_eq!(
             (client.events_allowed, client.profile, client.default_subjects),
             (None, Profile::Ssf, None)
@@ -341,7 +342,7 @@ mod tests {
                 let stored = serde_json::to_value(&client).unwrap();
                 assert_eq!(parse(&stored).as_ref(), Ok(&client), "{body}");
                 assert_eq!(
-                    serde_json::from_value::<ClientMetadata>(stored).unwrap(),
+                    ClientMetadata::from_json(stored).unwrap(),
                     client,
                     "{body}"
                 );

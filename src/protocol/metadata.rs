@@ -1,12 +1,12 @@
 //! Discovery documents: the transmitter's configuration (SSF 1.0 section 7), and the OAuth ones that lead a client to
 //! its token endpoint (RFC 8414, RFC 9728).
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 use url::Url;
 
 use super::json::{self, JsonError};
-use super::record;
+use super::record::Record;
 
 /// The version of SSF that we speak (SSF-7.1-1).
 pub const SPEC_VERSION: &str = "1_0";
@@ -18,7 +18,7 @@ pub const PROTECTED_RESOURCE: &str = "oauth-protected-resource";
 pub const OAUTH: &str = "urn:ietf:rfc:6749";
 
 /// Whether new streams start with all subjects or none (SSF-7.1-12).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Record)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum DefaultSubjects {
     #[default]
@@ -27,13 +27,13 @@ pub enum DefaultSubjects {
 }
 
 /// One element of `authorization_schemes`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Record)]
 pub struct AuthorizationScheme {
     pub spec_urn: String,
 }
 
 /// A transmitter's configuration: ours to publish, or a foreign one as read. Absent means unsupported (SSF-7.1-18).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Record)]
 pub struct TransmitterMetadata {
     /// Absent means the draft `1_0-ID1` (SSF-7.1-1).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -88,7 +88,7 @@ impl TransmitterMetadata {
         if !document.is_object() {
             return Err(MetadataError::Shape);
         }
-        let metadata: TransmitterMetadata = record::from_value(document).map_err(|_| MetadataError::Shape)?;
+        let metadata = TransmitterMetadata::from_json(document).map_err(|_| MetadataError::Shape)?;
         if metadata.issuer != expected_issuer {
             return Err(MetadataError::WrongIssuer);
         }

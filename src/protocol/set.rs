@@ -4,14 +4,14 @@
 //! a mistake made twice the same way would pass every test of our own.
 
 use base64ct::{Base64UrlUnpadded, Encoding};
+use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::jose::jws::MAX_DEPTH;
 use super::json::{self, JsonError};
-use super::record;
+use super::record::{Malformed, Record};
 
 /// The JOSE `typ` of a SET (SSF-4.1.1-1).
 pub const TYP: &str = "secevent+jwt";
@@ -27,8 +27,8 @@ pub fn typ_is_set(typ: Option<&str>) -> bool {
 }
 
 /// One or several receivers' names, as one JSON string or an array (SSF-4.1.8-1). Never empty.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(untagged, try_from = "Value")]
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
 pub enum Audience {
     One(String),
     Many(Vec<String>),
@@ -41,7 +41,7 @@ impl TryFrom<Value> for Audience {
         const SHAPE: &str = "an audience is a string or an array of strings";
         let audience = match value {
             Value::String(value) => Audience::One(value),
-            Value::Array(_) => Audience::Many(record::from_value(value).map_err(|_| SHAPE)?),
+            Value::Array(_) => Audience::Many(Record::from_json(value).map_err(|_| SHAPE)?),
             _ => return Err(SHAPE),
         };
         match audience.values() {
@@ -49,6 +49,12 @@ impl TryFrom<Value> for Audience {
             values if values.iter().any(String::is_empty) => Err("an audience value is not empty"),
             _ => Ok(audience),
         }
+    }
+}
+
+impl Record for Audience {
+    fn from_json(value: Value) -> Result<Self, Malformed> {
+        Self::try_from(value).map_err(|_| Malformed)
     }
 }
 
@@ -203,7 +209,7 @@ impl Claims {
         let iss = non_empty(&claims, "iss").ok_or(SetError::Issuer)?;
         let aud = claims
             .get("aud")
-            .and_then(|aud| record::from_value(aud.clone()).ok())
+            .and_then(|aud| Audience::try_from(aud.clone()).ok())
             .ok_or(SetError::Audience)?;
         let jti = non_empty(&claims, "jti").ok_or(SetError::Jti)?;
         let iat = claims.get("iat").and_then(seconds).ok_or(SetError::Time("iat"))?;

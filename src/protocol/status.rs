@@ -1,18 +1,19 @@
 //! The status of a stream (SSF 1.0 section 8.1.2), the request that changes it, and the event that announces a change
 //! (section 8.1.5).
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::problem::{self, Invalid, Problem};
 use super::stream;
+use crate::protocol::record::Record;
 
 /// Longest reason for a status, in characters: it says why in a line, and travels in a SET.
 pub const MAX_REASON: usize = 256;
 
 /// Whether a stream sends its events, keeps them, or loses them (SSF-8.1.2.1-1 to -3). New streams are enabled
 /// (SSF-8.1.1-21).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Record)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     #[default]
@@ -205,7 +206,7 @@ mod tests {
             assert_eq!(updated_event(status, None), json!({"status": name}));
             // What is stored is the same name.
             assert_eq!(json!(status), json!(name));
-            assert_eq!(serde_json::from_value::<Status>(json!(name)).unwrap(), status);
+            assert_eq!(Status::from_json(json!(name)).unwrap(), status);
         }
         assert_eq!(Status::default(), Status::Enabled); // SSF-8.1.1-21
     }

@@ -2,10 +2,11 @@
 //!
 //! Whether an endpoint URL is acceptable, and whether its owner consented, is decided elsewhere; here are the shapes.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::problem::{self, Invalid, Problem};
+use super::record::{Malformed, Record};
 use super::secret::Secret;
 use super::set::Audience;
 
@@ -43,8 +44,8 @@ pub const TRANSMITTER_MEMBERS: [&str; 7] = [
 pub type StreamError = Invalid;
 
 /// How the events of a stream leave us. Serialising leaves the receiver's secret out; whoever stores it seals it apart.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "method", try_from = "Value")]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(tag = "method")]
 pub enum Delivery {
     #[serde(rename = "urn:ietf:rfc:8935")]
     Push {
@@ -64,6 +65,12 @@ impl TryFrom<Value> for Delivery {
 
     fn try_from(value: Value) -> Result<Self, StreamError> {
         Delivery::parse(&value)
+    }
+}
+
+impl Record for Delivery {
+    fn from_json(value: Value) -> Result<Self, Malformed> {
+        Self::try_from(value).map_err(|_| Malformed)
     }
 }
 
@@ -194,7 +201,7 @@ pub fn events_delivered(requested: Option<&[String]>, supported: &[&str]) -> Vec
 }
 
 /// A stream's whole configuration, as stored. Like [`Delivery`] it serialises without the receiver's secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Record)]
 pub struct Configuration {
     pub stream_id: String,
     pub iss: String,

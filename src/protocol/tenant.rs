@@ -3,7 +3,7 @@
 //! Every setting has a default, so that naming the tenant is enough. Stored settings are their JSON: what an older version did
 //! not know takes its default, what a newer one added is passed over.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::event;
@@ -11,6 +11,7 @@ use super::jose::jws::Alg;
 use super::list;
 use super::metadata::DefaultSubjects;
 use super::problem::{self, Invalid, Problem};
+use super::record::{Malformed, Record};
 use super::status::Status;
 use super::stream::{POLL, PUSH};
 
@@ -25,8 +26,8 @@ const READ_ONLY: [&str; 2] = ["issuer", "created_at"];
 
 /// The settings of a tenant. The names are those of the tenant's document; where a standard has a member of the name, it is
 /// that one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Value", into = "Value")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(into = "Value")]
 pub struct TenantSettings {
     /// `None`: all that are built in, of whichever version runs. See [`TenantSettings::events_supported`].
     pub events_supported: Option<Vec<String>>,
@@ -210,6 +211,12 @@ impl TryFrom<Value> for TenantSettings {
             }
         }
         Ok(settings)
+    }
+}
+
+impl Record for TenantSettings {
+    fn from_json(stored: Value) -> Result<Self, Malformed> {
+        Self::try_from(stored).map_err(|_| Malformed)
     }
 }
 

@@ -3,12 +3,12 @@
 //! De-duplication goes by issuer and `jti` and records only what was stored, together with it: an event that could not be
 //! stored is answered with an error and will be accepted when it comes again.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::delivery::meta::Migration;
 use crate::delivery::sql::{Row, Sql, SqlError};
-use crate::protocol::record;
+use crate::protocol::record::{self, Record};
 
 /// The tables of an inbox.
 pub const SCHEMA: Migration = &[
@@ -20,7 +20,7 @@ pub const SCHEMA: Migration = &[
 const PRUNE_ROWS: i64 = 500;
 
 /// How an event was checked, for whoever reads it later.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Record)]
 pub struct IntakeRecord {
     pub kid: Option<String>,
     pub alg: String,
@@ -33,7 +33,7 @@ pub struct IntakeRecord {
 }
 
 /// Where the verifying keys came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Record)]
 #[serde(rename_all = "snake_case")]
 pub enum KeysFrom {
     Cached,
@@ -41,7 +41,7 @@ pub enum KeysFrom {
 }
 
 /// An accepted event to be stored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Record)]
 pub struct Accepted {
     pub iss: String,
     pub jti: String,
@@ -51,7 +51,7 @@ pub struct Accepted {
 }
 
 /// A stored event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Record)]
 pub struct Stored {
     pub seq: i64,
     /// When it was stored, in Unix milliseconds.
@@ -61,7 +61,7 @@ pub struct Stored {
 }
 
 /// What storing did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Record)]
 #[serde(rename_all = "snake_case")]
 pub enum StoreOutcome {
     Stored,

@@ -1,6 +1,6 @@
 //! A source: a remote transmitter's stream that we receive, and what binds its tokens to us.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::delivery::meta::{self, Migration};
@@ -8,7 +8,7 @@ use crate::delivery::sql::{Sql, SqlError};
 use crate::protocol::endpoint_url::{EndpointUrl, UrlPolicy};
 use crate::protocol::jose::jwk::Jwks;
 use crate::protocol::problem::{self, Invalid, Problem};
-use crate::protocol::record;
+use crate::protocol::record::{self, Record};
 use crate::protocol::set::Audience;
 
 use super::inbox;
@@ -81,7 +81,7 @@ fn issuer(members: &Map<String, Value>, policy: &UrlPolicy) -> Result<String, In
 
 fn audience(members: &Map<String, Value>) -> Result<Audience, Invalid> {
     let value = required(members, "audience")?;
-    serde_json::from_value(value.clone())
+    Audience::try_from(value.clone())
         .map_err(|_| Invalid::at("audience", Problem::NotA("a non-empty string or an array of such")))
 }
 
@@ -96,7 +96,7 @@ fn usable_keys(value: &Value) -> Result<Value, Invalid> {
 }
 
 /// A source as its object keeps it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Record)]
 pub struct Source {
     pub source_id: String,
     pub tenant: String,

@@ -1,11 +1,12 @@
 //! The signing keys of a tenant: which one signs, and which ones are published. Private parts are sealed before they come here.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::delivery::meta::Migration;
 use crate::delivery::sql::{Row, Sql, SqlError};
 use crate::protocol::jose::jws::Alg;
+use crate::protocol::record::Record;
 
 /// The table of keys.
 pub const SCHEMA: Migration = &[
@@ -17,7 +18,7 @@ pub const SCHEMA: Migration = &[
 pub const OVERLAP_SCHEMA: Migration = &["ALTER TABLE signing_key ADD COLUMN signs_from INTEGER NOT NULL DEFAULT 0"];
 
 /// A signing key at rest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Record)]
 pub struct SigningKey {
     pub kid: String,
     pub alg: Alg,

@@ -4,12 +4,12 @@
 //! Changes that span objects begin here with a row that says so and end here when the other object has done its part; the
 //! tenant's alarm finishes what a crash left in between. The routing table may be wider than the truth, never narrower.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::delivery::meta::{self, Migration};
 use crate::delivery::sql::{Row, Sql, SqlError};
 use crate::protocol::client::ClientMetadata;
-use crate::protocol::record;
+use crate::protocol::record::{self, Record};
 use crate::protocol::tenant::TenantSettings;
 
 use super::keyring;
@@ -41,7 +41,7 @@ const FIRST_SCHEMA: Migration = &[
 ];
 
 /// A registered client. Its secret is known only as a hash, apart from this.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Record)]
 pub struct Client {
     pub client_id: String,
     /// RFC 7591 member names, as they were accepted.
@@ -51,7 +51,7 @@ pub struct Client {
 }
 
 /// What kind of object a child is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Record)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     Stream,
@@ -71,7 +71,7 @@ impl Kind {
 }
 
 /// How far a change that spans objects has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Record)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// The other object may or may not exist yet; nobody was told of it.
@@ -92,7 +92,7 @@ impl State {
 }
 
 /// A stream or a source of the tenant, or another tenant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Record)]
 pub struct Child {
     pub id: String,
     pub kind: Kind,

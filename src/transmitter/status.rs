@@ -3,16 +3,17 @@
 //! Receiver, operator and we ourselves each have a wish; the strictest one counts and nobody's is overridden. A hold of
 //! delivery makes a stream paused that everybody wants enabled, until its own cause ends it.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::delivery::courier::Hold;
+use crate::protocol::record::Record;
 use crate::protocol::status::Status;
 
 /// A hold that lasts less than this is not announced: it is over before the announcement would be read.
 pub const QUIET_HOLD_MS: u64 = 60_000;
 
 /// What one party wants of a stream.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Record)]
 pub struct Wish {
     pub status: Status,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -39,7 +40,7 @@ impl Party {
 }
 
 /// The wishes of all parties.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Record)]
 pub struct Wishes {
     #[serde(default)]
     pub receiver: Wish,

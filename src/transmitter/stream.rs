@@ -1,6 +1,6 @@
 //! A stream as its object keeps it, and how published events become its items.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::delivery::chunk::{Jti, NewItem};
@@ -12,7 +12,7 @@ use crate::protocol::event::profile;
 use crate::protocol::event::publish::NewEvent;
 use crate::protocol::json::canonical;
 use crate::protocol::metadata::DefaultSubjects;
-use crate::protocol::record;
+use crate::protocol::record::{self, Record};
 use crate::protocol::set::{Envelope, content_hash, jti_for, jti_text};
 use crate::protocol::status::Status;
 use crate::protocol::stream::Configuration;
@@ -32,7 +32,7 @@ const RUN_SCHEMA: Migration = &[
 ];
 
 /// A stream, all but its outbox and its subjects. The receiver's secret is only here in sealed form.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Record)]
 pub struct Stream {
     pub tenant: String,
     pub client_id: String,
@@ -218,7 +218,7 @@ impl Stream {
 }
 
 /// An accepted event on its way to the streams, the same for each of them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Record)]
 pub struct Published {
     /// Whose `id` it is.
     pub source: String,

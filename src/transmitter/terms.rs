@@ -1,16 +1,17 @@
 //! What the tenant's settings and the client's registration lay down for a stream. The tenant's object sends them to each of
 //! its streams, at creation and after every change.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::protocol::client::ClientMetadata;
 use crate::protocol::event::profile::Profile;
 use crate::protocol::jose::jws::Alg;
 use crate::protocol::metadata::DefaultSubjects;
+use crate::protocol::record::Record;
 use crate::protocol::tenant::TenantSettings;
 
 /// The terms of a stream.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Record)]
 pub struct Terms {
     /// Grows with every change in the tenant; older terms never replace newer ones.
     pub rev: u64,

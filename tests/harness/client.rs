@@ -1,5 +1,5 @@
 //! An HTTP client for tests. The status that is expected is an argument of every call; any other panics with the request,
-//! the answer and the end of workerd's log.
+//! the answer and the end of workerd's log. So does an answer of an instance that its description does not know.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,6 +10,7 @@ use serde_json::Value;
 use ureq::http::Request;
 
 use super::instance::log_tail;
+use super::openapi;
 use super::wait::DEADLINE;
 
 /// Long enough for a held poll, far from endless.
@@ -188,11 +189,13 @@ impl Client {
     }
 
     /// As `get`, for a server that may not be there.
+    #[track_caller]
     pub fn try_get(&self, path: &str) -> Result<Answer, ureq::Error> {
         self.try_send("GET", path, &[], b"")
     }
 
     /// As `send`, for a server that may not be there.
+    #[track_caller]
     pub fn try_send(
         &self,
         method: &str,
@@ -225,11 +228,16 @@ impl Client {
             .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
             .collect();
         let body = response.body_mut().with_config().limit(MAX_BODY).read_to_vec()?;
-        Ok(Answer {
+        let answer = Answer {
             status: response.status().as_u16(),
             headers,
             body,
-        })
+        };
+        // Only instances have a log; what other servers answer is theirs to say.
+        if self.log.is_some() {
+            openapi::check(method, target(path), &answer);
+        }
+        Ok(answer)
     }
 
     fn log_tail(&self) -> String {
@@ -237,6 +245,14 @@ impl Client {
             .as_ref()
             .map(|log| format!("--- workerd ---\n{}", log_tail(log)))
             .unwrap_or_default()
+    }
+}
+
+/// The path and query of a URL, or of what is one already.
+fn target(url: &str) -> &str {
+    match url.strip_prefix("http").and_then(|rest| rest.split_once("://")) {
+        None => url,
+        Some((_, rest)) => rest.find('/').map_or("/", |start| &rest[start..]),
     }
 }
 

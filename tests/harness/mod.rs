@@ -1,5 +1,6 @@
 //! What integration tests are written with: a running Worker (`Instance`), a client that states the status it expects
-//! (`Client`), and peers that do as they are told (`ScriptedReceiver`, `ScriptedTransmitter`).
+//! (`Client`), and peers that do as they are told (`ScriptedReceiver`, `ScriptedTransmitter`). Every answer of an instance has to
+//! be one that `www/openapi.json` describes.
 //!
 //! Everything waits for facts with a deadline; nothing sleeps for a fixed time and hopes.
 
@@ -9,6 +10,7 @@
 mod client;
 mod http_server;
 mod instance;
+pub mod openapi;
 mod receiver;
 mod transmitter;
 mod wait;

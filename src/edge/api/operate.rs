@@ -20,7 +20,7 @@ pub async fn change(call: Call) -> Result<Response, ApiError> {
     let wanted = OperatorRequest::parse(&given).map_err(|found| ApiError::invalid(&found))?;
     let command = StreamCommand::Operate {
         status: wanted.status.map(|status| (status, wanted.reason)),
-        default_subjects: wanted.default_subjects,
+        default_subjects: wanted.default_subjects.into_iter().collect(),
     };
     show_health(&stream_id, edge.stream(&stream_id)?.ask(command).await?)
 }

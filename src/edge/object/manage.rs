@@ -119,7 +119,7 @@ impl StreamObject {
     fn operate(
         &self,
         status: Option<(Status, Option<String>)>,
-        default_subjects: Option<Option<DefaultSubjects>>,
+        default_subjects: Vec<Option<DefaultSubjects>>,
     ) -> Answer<StreamReply> {
         self.with(|live| {
             if let Some((status, reason)) = status {
@@ -130,7 +130,7 @@ impl StreamObject {
                     live.activity.touch(&self.sql, now_ms(), timeout)?;
                 }
             }
-            if let Some(default_subjects) = default_subjects {
+            if let Some(default_subjects) = default_subjects.into_iter().next() {
                 live.stream.default_subjects = default_subjects;
             }
             live.stream.rev += 1;

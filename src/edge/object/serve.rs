@@ -5,7 +5,6 @@ use std::future::Future;
 
 use js_sys::{Function, Reflect};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::json;
 use wasm_bindgen::{JsCast, JsValue};
 use worker::{Request, Response, ScheduledTime, State};
@@ -18,12 +17,12 @@ use crate::edge::error::ApiError;
 use crate::edge::log::{self, Level};
 use crate::edge::random;
 use crate::protocol::problem::Invalid;
-use crate::protocol::record;
+use crate::protocol::record::{self, Record};
 
 /// Reads a command, has it carried out, writes the answer.
 pub async fn serve<C, R, F>(mut request: Request, carry_out: impl FnOnce(Addressed<C>) -> F) -> worker::Result<Response>
 where
-    C: DeserializeOwned,
+    C: Record,
     R: Serialize,
     F: Future<Output = Answer<R>>,
 {

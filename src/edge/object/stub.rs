@@ -2,7 +2,6 @@
 
 use futures_util::future::{Either, select};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use std::time::Duration;
 use worker::wasm_bindgen::JsValue;
 use worker::{Delay, Env, Method, Request, RequestInit, Stub};
@@ -11,7 +10,7 @@ use crate::edge::command::{
     Addressed, Answer, SourceCommand, SourceReply, StreamCommand, StreamReply, TenantCommand, TenantReply,
 };
 use crate::edge::error::ApiError;
-use crate::protocol::record;
+use crate::protocol::record::{self, Record};
 
 /// A call that takes longer is given up: a panic elsewhere in the isolate may have swallowed its answer. Longer than any
 /// long poll.
@@ -26,7 +25,7 @@ pub struct ObjectStub {
 
 /// A command and what answers it.
 pub trait Command: Serialize + Sized {
-    type Reply: DeserializeOwned;
+    type Reply: Record;
 }
 
 impl Command for TenantCommand {
@@ -104,7 +103,7 @@ impl ObjectStub {
     }
 
     /// As [`ObjectStub::tell`], for a command that was serialised once for several objects.
-    pub async fn send<R: DeserializeOwned>(&self, body: &str) -> Result<Answer<R>, ApiError> {
+    pub async fn send<R: Record>(&self, body: &str) -> Result<Answer<R>, ApiError> {
         let unreachable = |error: &dyn std::fmt::Display| {
             ApiError::internal("object", error);
             ApiError::unavailable("A part of the service did not answer.", 1)

@@ -1,12 +1,13 @@
 //! What some receivers want of an event object beyond SSF 1.0, chosen per client.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Family;
+use crate::protocol::record::Record;
 
 /// How the events of a client's streams look. The subject is always in `sub_id` too (SSF-3.1-1, SSF-3.1.1-2).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Record)]
 #[serde(rename_all = "snake_case")]
 pub enum Profile {
     /// As published.
@@ -177,7 +178,7 @@ mod tests {
         for profile in [Profile::Ssf, Profile::CaepInterop, Profile::LegacySubject] {
             assert_eq!(json!(profile), json!(profile.name()));
             assert_eq!(
-                serde_json::from_value::<Profile>(json!(profile.name())).unwrap(),
+                Profile::from_json(json!(profile.name())).unwrap(),
                 profile
             );
         }

@@ -1,10 +1,11 @@
 //! A request to publish events in our native form: up to a thousand at once, all good or none taken.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::rule;
 use crate::protocol::problem::{self, Invalid, Problem};
+use crate::protocol::record::Record;
 use crate::protocol::subject;
 
 /// Most events in one request.
@@ -18,13 +19,13 @@ const MEMBERS: [&str; 6] = ["id", "type", "sub_id", "event", "txn", "toe"];
 pub type PublishError = Invalid;
 
 /// The events of one request, in order.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Record)]
 pub struct PublishRequest {
     pub events: Vec<NewEvent>,
 }
 
 /// One event as its publisher gives it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Record)]
 pub struct NewEvent {
     /// The publisher's own id, which makes a repeat harmless. `None`: every request is a new event.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -9,12 +9,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::protocol::json::{self, JsonError};
+use crate::protocol::record::Record;
 
 /// Deepest nesting accepted in a header or in claims; the standards' own documents need about six levels.
 pub const MAX_DEPTH: usize = 32;
 
 /// The signature algorithms that we make and accept. No others exist here, so none can be talked into use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Record)]
 pub enum Alg {
     /// RSASSA-PKCS1-v1_5 with SHA-256; the interop profile's only choice (CIP-2.6-1).
     #[serde(rename = "RS256")]

@@ -1,13 +1,13 @@
 //! Access tokens that our own token endpoint issues: signed JWTs in the shape of RFC 9068.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::bearer::BearerError;
 use super::scope::ScopeSet;
 use crate::protocol::jose::jws::MAX_DEPTH;
 use crate::protocol::json;
-use crate::protocol::record;
+use crate::protocol::record::Record;
 use crate::protocol::set::Audience;
 
 /// The JOSE `typ` of an access token (RFC 9068 2.1).
@@ -23,7 +23,7 @@ pub fn typ_is_access_token(typ: Option<&str>) -> bool {
 }
 
 /// The claims of an access token. Times are seconds since 1970.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Record)]
 pub struct AccessToken {
     pub iss: String,
     /// With client credentials the client itself (RFC 9068 2.2).
@@ -86,7 +86,7 @@ impl AccessToken {
         if !matches!(claims, Value::Object(_)) {
             return Err(TokenError::Malformed);
         }
-        record::from_value(claims).map_err(|_| TokenError::Malformed)
+        AccessToken::from_json(claims).map_err(|_| TokenError::Malformed)
     }
 
     /// Whether the token is good at `now` (seconds since 1970) for the service `issuer`, which is also its audience.

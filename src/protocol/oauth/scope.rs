@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::protocol::record::{Malformed, Record};
 
 /// One scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,8 +46,8 @@ pub enum ScopeError {
 }
 
 /// A set of scopes. As text, also in JSON, their names joined by a space, always in the same order.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "String", from = "String")]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(into = "String")]
 pub struct ScopeSet(u8);
 
 impl ScopeSet {
@@ -119,9 +122,9 @@ impl From<ScopeSet> for String {
 }
 
 /// Reading back what we stored: names that a newer version wrote are passed over, never an error.
-impl From<String> for ScopeSet {
-    fn from(text: String) -> Self {
-        ScopeSet::known_in(&text)
+impl Record for ScopeSet {
+    fn from_json(value: Value) -> Result<Self, Malformed> {
+        String::from_json(value).map(|text| ScopeSet::known_in(&text))
     }
 }
 
@@ -177,7 +180,7 @@ mod tests {
 
     #[test]
     fn json_form_is_the_text() {
-        let scopes: ScopeSet = serde_json::from_str("\"ssf.manage later.scope ssf.read\"").unwrap();
+        let scopes: ScopeSet = crate::protocol::record::read("\"ssf.manage later.scope ssf.read\"").unwrap();
         assert_eq!(serde_json::to_string(&scopes).unwrap(), "\"ssf.read ssf.manage\"");
     }
 }

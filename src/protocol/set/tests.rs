@@ -193,7 +193,7 @@ fn typ_is_compared_as_a_media_type() {
 
 #[test]
 fn audiences_compare_as_sets() {
-    let read = |value: Value| serde_json::from_value::<Audience>(value);
+    let read = |value: Value| Audience::from_json(value);
     for (left, right, equal, intersect) in [
         (json!("a"), json!(["a"]), true, true), // SSF-8.1.1.3-11
         (json!(["a", "b"]), json!(["b", "a", "b"]), true, true),

@@ -270,7 +270,7 @@ fn storing_a_configuration_never_writes_the_secret() {
             !stored.contains("push-key-3") && !stored.contains("authorization"),
             "{stored}"
         );
-        let read: Configuration = serde_json::from_str(&stored).unwrap();
+        let read: Configuration = crate::protocol::record::read(&stored).unwrap();
         let without_secret = if delivery == Delivery::Poll {
             Delivery::Poll
         } else {

@@ -73,7 +73,7 @@ fn a_request_is_read_whole() {
         Some(Secret::new("Bearer push-key-3".to_owned()))
     );
     assert_eq!(request.take_authorization(), None);
-    let passed: UpdateRequest = serde_json::from_str(&serde_json::to_string(&request).unwrap()).unwrap();
+    let passed: UpdateRequest = crate::protocol::record::read(&serde_json::to_string(&request).unwrap()).unwrap();
     assert_eq!(passed, request);
     assert_eq!(passed.delivery, Some(push(None)));
 }

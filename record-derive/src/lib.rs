@@ -1,0 +1,136 @@
+//! `#[derive(Record)]`: reads a record back from the JSON that serde's `Serialize` wrote. It understands those of serde's
+//! attributes that Heliograph's records have: `rename`, `rename_all = "snake_case"` or `"lowercase"` or `"UPPERCASE"`,
+//! `default`; the others concern writing only. Why there is a reader of our own is told in `src/protocol/record.rs`.
+
+use proc_macro::TokenStream;
+use proc_macro2::TokenStream as Tokens;
+use quote::quote;
+use syn::{Attribute, Data, DeriveInput, Error, Field, Fields, Ident, LitStr, Result, Variant, parse_macro_input};
+
+#[proc_macro_derive(Record, attributes(serde))]
+pub fn derive_record(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    record(&input).unwrap_or_else(Error::into_compile_error).into()
+}
+
+fn record(input: &DeriveInput) -> Result<Tokens> {
+    let name = &input.ident;
+    let body = match &input.data {
+        Data::Struct(data) => {
+            let read = read_fields(&data.fields, &quote!(Self))?;
+            quote! { Ok(#read) }
+        }
+        Data::Enum(data) => {
+            let rename_all = Options::of(&input.attrs)?.rename_all;
+            let arms = data.variants.iter().map(|variant| arm(variant, rename_all.as_deref()));
+            let arms = arms.collect::<Result<Vec<_>>>()?;
+            quote! {
+                let (name, value) = crate::protocol::record::variant(value)?;
+                match name.as_str() {
+                    #(#arms)*
+                    _ => Err(crate::protocol::record::Malformed),
+                }
+            }
+        }
+        Data::Union(_) => return Err(Error::new_spanned(name, "a record is a struct or an enum")),
+    };
+    Ok(quote! {
+        impl crate::protocol::record::Record for #name {
+            fn from_json(
+                value: ::serde_json::Value,
+            ) -> ::core::result::Result<Self, crate::protocol::record::Malformed> {
+                #body
+            }
+        }
+    })
+}
+
+fn arm(variant: &Variant, rename_all: Option<&str>) -> Result<Tokens> {
+    let ident = &variant.ident;
+    let name = match Options::of(&variant.attrs)?.rename {
+        Some(name) => name,
+        None => renamed(ident, rename_all)?,
+    };
+    let read = read_fields(&variant.fields, &quote!(Self::#ident))?;
+    Ok(quote! { #name => Ok(#read), })
+}
+
+fn renamed(ident: &Ident, rename_all: Option<&str>) -> Result<String> {
+    let name = ident.to_string();
+    match rename_all {
+        None => Ok(name),
+        Some("lowercase") => Ok(name.to_lowercase()),
+        Some("UPPERCASE") => Ok(name.to_uppercase()),
+        Some("snake_case") => {
+            let mut snake = String::new();
+            for (at, letter) in name.char_indices() {
+                if letter.is_uppercase() && at > 0 {
+                    snake.push('_');
+                }
+                snake.extend(letter.to_lowercase());
+            }
+            Ok(snake)
+        }
+        Some(other) => Err(Error::new_spanned(ident, format!("rename_all = {other:?} is not supported"))),
+    }
+}
+
+/// The expression that makes `what` of `value`.
+fn read_fields(fields: &Fields, what: &Tokens) -> Result<Tokens> {
+    match fields {
+        Fields::Unit => Ok(what.clone()),
+        Fields::Unnamed(fields) if fields.unnamed.len() == 1 => {
+            Ok(quote! { #what(crate::protocol::record::Record::from_json(value)?) })
+        }
+        Fields::Unnamed(fields) => Err(Error::new_spanned(fields, "more than one unnamed field is not supported")),
+        Fields::Named(fields) => {
+            let reads = fields.named.iter().map(read_field).collect::<Result<Vec<_>>>()?;
+            Ok(quote! {{
+                let mut members = crate::protocol::record::Members::new(value)?;
+                #what { #(#reads),* }
+            }})
+        }
+    }
+}
+
+fn read_field(field: &Field) -> Result<Tokens> {
+    let ident = field.ident.as_ref().ok_or_else(|| Error::new_spanned(field, "a field without a name"))?;
+    let options = Options::of(&field.attrs)?;
+    let name = options.rename.unwrap_or_else(|| ident.to_string());
+    Ok(if options.default {
+        quote! { #ident: members.take_or_default(#name)? }
+    } else {
+        quote! { #ident: members.take(#name)? }
+    })
+}
+
+/// What serde's attributes say.
+#[derive(Default)]
+struct Options {
+    rename: Option<String>,
+    rename_all: Option<String>,
+    default: bool,
+}
+
+impl Options {
+    fn of(attributes: &[Attribute]) -> Result<Self> {
+        let mut options = Self::default();
+        for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("serde")) {
+            attribute.parse_nested_meta(|meta| {
+                if meta.path.is_ident("default") {
+                    options.default = true;
+                } else if meta.path.is_ident("rename") {
+                    options.rename = Some(meta.value()?.parse::<LitStr>()?.value());
+                } else if meta.path.is_ident("rename_all") {
+                    options.rename_all = Some(meta.value()?.parse::<LitStr>()?.value());
+                } else if meta.path.is_ident("skip_serializing_if") {
+                    meta.value()?.parse::<LitStr>()?;
+                } else {
+                    return Err(meta.error("is not supported in a record"));
+                }
+                Ok(())
+            })?;
+        }
+        Ok(options)
+    }
+}
