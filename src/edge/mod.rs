@@ -32,3 +32,5 @@ mod random;
 pub mod router;
 #[cfg(target_arch = "wasm32")]
 mod sql;
+#[cfg(target_arch = "wasm32")]
+mod together;

@@ -49,7 +49,7 @@ fn router() -> Router {
             get(endpoint!(streams::read))
                 .post(endpoint!(streams::create))
                 .patch(endpoint!(streams::update))
-                .put(endpoint!(streams::replace))
+                .put(endpoint!(streams::update))
                 .delete(endpoint!(streams::delete)),
         )
         .route("/ssf/status", get(endpoint!(status::read)).post(endpoint!(status::set)))

@@ -341,11 +341,7 @@ mod tests {
                 accepted += 1;
                 let stored = serde_json::to_value(&client).unwrap();
                 assert_eq!(parse(&stored).as_ref(), Ok(&client), "{body}");
-                assert_eq!(
-                    ClientMetadata::from_json(stored).unwrap(),
-                    client,
-                    "{body}"
-                );
+                assert_eq!(ClientMetadata::from_json(stored).unwrap(), client, "{body}");
             }
         }
         assert!(accepted > 500, "the seed is no longer near the rules: {accepted}");

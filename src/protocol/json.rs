@@ -98,10 +98,9 @@ pub fn content_type_is(header: Option<&str>, essence: &str) -> bool {
 fn write_canonical(value: &Value, out: &mut String) {
     match value {
         Value::Object(members) => {
-            let mut sorted: Vec<_> = members.iter().collect();
-            sorted.sort_unstable_by_key(|(name, _)| *name);
+            // A map keeps its members sorted by name, unless some dependency turns that off: a test watches over it.
             out.push('{');
-            for (at, (name, member)) in sorted.into_iter().enumerate() {
+            for (at, (name, member)) in members.iter().enumerate() {
                 if at > 0 {
                     out.push(',');
                 }

@@ -32,6 +32,14 @@ pub fn distinct(
     Ok(values)
 }
 
+/// Puts a value where it belongs in a sorted list, unless it is there already. The general sorts of the standard library are
+/// several kilobytes for each type they sort; our lists are short, or nearly in order as they come.
+pub fn insert_sorted<T: Ord>(sorted: &mut Vec<T>, value: T) {
+    if let Err(place) = sorted.binary_search(&value) {
+        sorted.insert(place, value);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,13 +13,13 @@
 mod key;
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use thiserror::Error;
 
 use crate::delivery::meta::Migration;
 use crate::delivery::sql::{Sql, SqlError};
+use crate::protocol::list::insert_sorted;
 use crate::protocol::metadata::DefaultSubjects;
 use crate::protocol::record;
 
@@ -193,6 +193,9 @@ pub struct Filter {
     shapes: Vec<Shape>,
 }
 
+/// In which order shapes are looked through: by the end of their validity, then by how much they share with the event.
+type Rank = (Reverse<(u64, usize)>, u16);
+
 impl Filter {
     /// Reads the shapes.
     pub fn load(sql: &dyn Sql) -> Result<Self, SqlError> {
@@ -307,7 +310,7 @@ impl Filter {
 
     /// An addition matches when none of the members that both subjects have differs (SSF-8.1.3.1-3).
     fn judge_additions(&self, sql: &dyn Sql, parts: &Parts, rules: &Rules, now: u64) -> Result<Judgement, SqlError> {
-        let mut candidates = Vec::new();
+        let mut candidates: Vec<(Rank, _, _)> = Vec::new();
         for shape in &self.shapes {
             let until = match shape.kind {
                 Kind::Added => u64::MAX,
@@ -319,17 +322,18 @@ impl Filter {
             };
             let shared = places.iter().flatten().count();
             if shared > 0 || !rules.require_shared_member {
-                candidates.push((Reverse((until, shared)), shape.id, shape, places));
+                // What is valid longest comes first, then what says most about the event.
+                let rank = (Reverse((until, shared)), shape.id);
+                let place = candidates.partition_point(|(earlier, ..)| *earlier < rank);
+                candidates.insert(place, (rank, shape, places));
             }
         }
-        // What is valid longest comes first, then what says most about the event.
-        candidates.sort_unstable_by_key(|(rank, id, ..)| (*rank, *id));
         let hashes = if candidates.is_empty() {
             Vec::new()
         } else {
             parts.hashes()
         };
-        for (_, _, shape, places) in candidates {
+        for (_, shape, places) in candidates {
             let Some(verified) = shape.find(sql, &key::beginning(shape.id, &places, &hashes))? else {
                 continue;
             };
@@ -430,11 +434,10 @@ impl Filter {
             return Ok(shape);
         }
         let names: Vec<String> = parts.names.iter().map(|name| (*name).to_owned()).collect();
-        let sets: BTreeSet<_> = self
-            .shapes
-            .iter()
-            .map(|shape| (shape.kind == Kind::Removed, &shape.names))
-            .collect();
+        let mut sets = Vec::new();
+        for shape in &self.shapes {
+            insert_sorted(&mut sets, (shape.kind == Kind::Removed, &shape.names));
+        }
         let is_new = !sets.contains(&(kind == Kind::Removed, &names));
         let until = match kind {
             // What is in the stream can leave it, and counts until it has: else leaving would make room for more.

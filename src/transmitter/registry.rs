@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::delivery::meta::{self, Migration};
 use crate::delivery::sql::{Row, Sql, SqlError};
 use crate::protocol::client::ClientMetadata;
+use crate::protocol::list::insert_sorted;
 use crate::protocol::record::{self, Record};
 use crate::protocol::tenant::TenantSettings;
 
@@ -425,13 +426,13 @@ fn read_child(row: &Row) -> Result<Child, SqlError> {
 
 /// The streams that may want any of these event types, each once.
 pub fn route(sql: &dyn Sql, event_types: &[String]) -> Result<Vec<String>, SqlError> {
-    let mut streams = std::collections::BTreeSet::new();
+    let mut streams = Vec::new();
     for event_type in event_types.iter().map(String::as_str).chain([ANY]) {
         for row in sql.exec("SELECT stream_id FROM route WHERE event_type = ?", &[event_type.into()])? {
-            streams.insert(row.text(0)?.to_owned());
+            insert_sorted(&mut streams, row.text(0)?.to_owned());
         }
     }
-    Ok(streams.into_iter().collect())
+    Ok(streams)
 }
 
 #[cfg(test)]

@@ -7,13 +7,10 @@ use std::pin::Pin;
 use axum::extract::{FromRequestParts, RawPathParams, Request};
 use axum::handler::Handler;
 use axum::response::{IntoResponse, Response};
-use serde_json::Value;
 use worker::send::SendFuture;
 
 use crate::edge::context::Edge;
 use crate::edge::error::ApiError;
-use crate::edge::{auth, body};
-use crate::protocol::oauth::{AccessToken, Scope};
 
 /// What a handler gets.
 pub struct Call {
@@ -22,6 +19,11 @@ pub struct Call {
     pub id: String,
     pub request: Request,
 }
+
+/// The work of a handler.
+pub trait Answering: Future<Output = Result<Response, ApiError>> {}
+
+impl<F: Future<Output = Result<Response, ApiError>>> Answering for F {}
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response, ApiError>>>>;
 
@@ -52,22 +54,6 @@ impl Handler<(), ()> for Endpoint {
 }
 
 impl Call {
-    /// The JSON body of a receiver's request, and who sent it: authenticated before anything is parsed (SSF-8-6).
-    pub async fn receiver(self, scope: Scope) -> Result<(Edge, AccessToken, Value), ApiError> {
-        let (parts, payload) = self.request.into_parts();
-        let caller = auth::client(&self.edge, &parts.headers, scope).await?;
-        let given = body::read_json(&parts.headers, payload, body::LIMIT).await?;
-        Ok((self.edge, caller, given))
-    }
-
-    /// The JSON body of an operator's request, and the id in its path.
-    pub async fn operator(self) -> Result<(Edge, String, Value), ApiError> {
-        let (parts, payload) = self.request.into_parts();
-        auth::operator(&self.edge, &parts.headers).await?;
-        let given = body::read_json(&parts.headers, payload, body::LIMIT).await?;
-        Ok((self.edge, self.id, given))
-    }
-
     async fn new(request: Request) -> Result<Self, ApiError> {
         let (mut parts, body) = request.into_parts();
         let edge = parts.extensions.remove::<Edge>();

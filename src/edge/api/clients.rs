@@ -4,82 +4,98 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::edge::auth;
-use crate::edge::command::{Refusal, TenantCommand, TenantReply};
-use crate::edge::context::Edge;
+use crate::edge::command::{TenantCommand, TenantReply};
 use crate::edge::error::{ApiError, json_response, no_store};
 use crate::protocol::client::ClientMetadata;
 use crate::protocol::endpoint_url::UrlPolicy;
 use crate::protocol::json::put;
 use crate::transmitter::registry::Client;
 
-use super::call::Call;
+use super::ask::{Asked, Question, Reply, Who, ask, unexpected};
+use super::call::{Answering, Call};
 
-pub async fn register(call: Call) -> Result<Response, ApiError> {
-    let (edge, _, given) = call.operator().await?;
-    let policy = UrlPolicy::of_issuer(edge.settings().allow_loopback, edge.origin()?);
-    let metadata = ClientMetadata::parse(&given, &policy).map_err(|found| ApiError::invalid(&found))?;
-    let reply = edge.tenant()?.ask(TenantCommand::RegisterClient { metadata }).await?;
-    let TenantReply::Registered { client, client_secret } = reply else {
-        return Err(ApiError::internal("tenant", "an unexpected reply"));
-    };
-    let mut shown = show_client(&client);
-    put(&mut shown, "client_secret", client_secret);
-    put(&mut shown, "client_secret_expires_at", 0);
-    Ok(json_response(StatusCode::CREATED, &shown))
+pub fn register(call: Call) -> impl Answering {
+    ask(
+        call,
+        Who::Operator,
+        |asked| {
+            let policy = UrlPolicy::of_issuer(asked.edge.settings().allow_loopback, asked.edge.origin()?);
+            let metadata = ClientMetadata::parse(&asked.given, &policy).map_err(|found| ApiError::invalid(&found))?;
+            Ok(Question::Tenant(TenantCommand::RegisterClient { metadata }))
+        },
+        |_, reply| {
+            let Reply::Tenant(TenantReply::Registered { client, client_secret }) = reply else {
+                return Err(unexpected());
+            };
+            let mut shown = show_client(&client);
+            put(&mut shown, "client_secret", client_secret);
+            put(&mut shown, "client_secret_expires_at", 0);
+            Ok(json_response(StatusCode::CREATED, &shown))
+        },
+    )
 }
 
-pub async fn list(call: Call) -> Result<Response, ApiError> {
-    let Call { edge, request, .. } = call;
-    auth::operator(&edge, request.headers()).await?;
-    let TenantReply::Clients(clients) = edge.tenant()?.ask(TenantCommand::Clients).await? else {
-        return Err(ApiError::internal("tenant", "an unexpected reply"));
-    };
-    let clients: Vec<Value> = clients.iter().map(show_client).collect();
-    Ok(json_response(StatusCode::OK, &json!({"clients": clients})))
+pub fn list(call: Call) -> impl Answering {
+    ask(
+        call,
+        Who::Operator,
+        |_| Ok(Question::Tenant(TenantCommand::Clients)),
+        |_, reply| {
+            let Reply::Tenant(TenantReply::Clients(clients)) = reply else {
+                return Err(unexpected());
+            };
+            let clients: Vec<Value> = clients.iter().map(show_client).collect();
+            Ok(json_response(StatusCode::OK, &json!({"clients": clients})))
+        },
+    )
 }
 
-pub async fn show(call: Call) -> Result<Response, ApiError> {
-    let Call {
-        edge,
-        id: client_id,
-        request,
-    } = call;
-    auth::operator(&edge, request.headers()).await?;
-    named(&edge, TenantCommand::Client { client_id }).await
+pub fn show(call: Call) -> impl Answering {
+    ask(
+        call,
+        Who::Operator,
+        |asked| {
+            let client_id = asked.id.clone();
+            Ok(Question::Tenant(TenantCommand::Client { client_id }))
+        },
+        named,
+    )
 }
 
 /// Changes what is given. Streams keep their audience, which never changes (SSF-8.1.1-3), and their endpoints until they are
 /// changed themselves; all else reaches them at once.
-pub async fn change(call: Call) -> Result<Response, ApiError> {
-    let (edge, client_id, patch) = call.operator().await?;
-    let command = TenantCommand::ChangeClient {
-        client_id,
-        patch,
-        issuer: edge.issuer()?,
-    };
-    named(&edge, command).await
+pub fn change(call: Call) -> impl Answering {
+    ask(
+        call,
+        Who::Operator,
+        |asked| {
+            Ok(Question::Tenant(TenantCommand::ChangeClient {
+                client_id: asked.id.clone(),
+                patch: asked.given.take(),
+                issuer: asked.edge.issuer()?,
+            }))
+        },
+        named,
+    )
 }
 
 /// The client's streams go with it, and its tokens are good for nothing any more.
-pub async fn delete(call: Call) -> Result<Response, ApiError> {
-    let Call {
-        edge,
-        id: client_id,
-        request,
-    } = call;
-    auth::operator(&edge, request.headers()).await?;
-    named(&edge, TenantCommand::DeleteClient { client_id }).await
+pub fn delete(call: Call) -> impl Answering {
+    ask(
+        call,
+        Who::Operator,
+        |asked| {
+            let client_id = asked.id.clone();
+            Ok(Question::Tenant(TenantCommand::DeleteClient { client_id }))
+        },
+        |_, _| Ok((StatusCode::NO_CONTENT, no_store()).into_response()),
+    )
 }
 
-async fn named(edge: &Edge, command: TenantCommand) -> Result<Response, ApiError> {
-    match edge.tenant()?.tell(command).await? {
-        Ok(TenantReply::Client(client)) => Ok(json_response(StatusCode::OK, &show_client(&client))),
-        Ok(TenantReply::Done) => Ok((StatusCode::NO_CONTENT, no_store()).into_response()),
-        // It is asked for here, not presented: not found, rather than not authorized.
-        Err(Refusal::UnknownClient) => Err(ApiError::not_found()),
-        Err(refusal) => Err(ApiError::refused(refusal)),
-        Ok(_) => Err(ApiError::internal("tenant", "an unexpected reply")),
+fn named(_: &Asked, reply: Reply) -> Result<Response, ApiError> {
+    match reply {
+        Reply::Tenant(TenantReply::Client(client)) => Ok(json_response(StatusCode::OK, &show_client(&client))),
+        _ => Err(unexpected()),
     }
 }
 

@@ -1,15 +1,16 @@
 //! `/events`: publishing. Every matching stream has stored the events before the answer is 202.
 
 use axum::response::Response;
-use futures_util::future::join_all;
 use http::StatusCode;
 use serde_json::json;
 
 use crate::edge::command::{Addressed, Answer, Refusal, StreamCommand, StreamReply, TenantCommand, TenantReply};
 use crate::edge::error::{ApiError, json_response};
 use crate::edge::object::stub;
+use crate::edge::together::together;
 use crate::edge::{auth, body, random};
 use crate::protocol::event::publish::PublishRequest;
+use crate::protocol::list::insert_sorted;
 use crate::transmitter::stream::Published;
 
 use super::call::Call;
@@ -33,9 +34,10 @@ pub async fn publish(call: Call) -> Result<Response, ApiError> {
         events.push(Published::new(event, &source, random).map_err(place)?);
     }
     let accepted = events.len();
-    let mut event_types: Vec<String> = events.iter().map(|event| event.event_type.clone()).collect();
-    event_types.sort();
-    event_types.dedup();
+    let mut event_types: Vec<String> = Vec::new();
+    for event in &events {
+        insert_sorted(&mut event_types, event.event_type.clone());
+    }
     let route = TenantCommand::Route {
         event_types,
         client_id: publisher.client_id,
@@ -53,7 +55,7 @@ pub async fn publish(call: Call) -> Result<Response, ApiError> {
         client_id: None,
         command: StreamCommand::Append { events },
     })?;
-    let answers: Vec<Result<Answer<StreamReply>, ApiError>> = join_all(
+    let answers: Vec<Result<Answer<StreamReply>, ApiError>> = together(
         streams
             .iter()
             .map(async |stream_id| edge.stream(stream_id)?.send(&command).await),

@@ -1,5 +1,6 @@
 //! One file per resource: parse the request, ask an object or a pure function, shape the answer.
 
+pub mod ask;
 pub mod call;
 pub mod clients;
 pub mod console;

@@ -1,12 +1,12 @@
 //! Query strings.
 
-use axum::extract::Request;
+use http::Uri;
 
 use crate::edge::error::ApiError;
 
 /// A parameter of the query, decoded. Given twice it would mean two things.
-pub fn parameter(request: &Request, name: &str) -> Result<Option<String>, ApiError> {
-    let query = request.uri().query().unwrap_or_default();
+pub fn parameter(uri: &Uri, name: &str) -> Result<Option<String>, ApiError> {
+    let query = uri.query().unwrap_or_default();
     let mut values = url::form_urlencoded::parse(query.as_bytes()).filter(|(found, _)| found == name);
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
@@ -16,8 +16,8 @@ pub fn parameter(request: &Request, name: &str) -> Result<Option<String>, ApiErr
 }
 
 /// A cursor and a limit, as our lists take them: the cursor is what an earlier answer gave.
-pub fn page(request: &Request, most: u32) -> Result<(i64, u32), ApiError> {
-    let after = match parameter(request, "after")? {
+pub fn page(uri: &Uri, most: u32) -> Result<(i64, u32), ApiError> {
+    let after = match parameter(uri, "after")? {
         None => 0,
         Some(text) if text.is_empty() => 0,
         Some(text) => text
@@ -26,12 +26,12 @@ pub fn page(request: &Request, most: u32) -> Result<(i64, u32), ApiError> {
             .filter(|after| (0..=i64::from(u32::MAX) << 20).contains(after))
             .ok_or_else(|| ApiError::bad_request("after must be a cursor from an earlier answer."))?,
     };
-    Ok((after, limit(request, most)?))
+    Ok((after, limit(uri, most)?))
 }
 
 /// How many entries a list shall have.
-pub fn limit(request: &Request, most: u32) -> Result<u32, ApiError> {
-    match parameter(request, "limit")? {
+pub fn limit(uri: &Uri, most: u32) -> Result<u32, ApiError> {
+    match parameter(uri, "limit")? {
         None => Ok(most.min(100)),
         Some(text) => text
             .parse()
@@ -42,6 +42,6 @@ pub fn limit(request: &Request, most: u32) -> Result<u32, ApiError> {
 }
 
 /// A parameter that there has to be.
-pub fn required(request: &Request, name: &str) -> Result<String, ApiError> {
-    parameter(request, name)?.ok_or_else(|| ApiError::bad_request(format!("Name it in the query: ?{name}=…")))
+pub fn required(uri: &Uri, name: &str) -> Result<String, ApiError> {
+    parameter(uri, name)?.ok_or_else(|| ApiError::bad_request(format!("Name it in the query: ?{name}=…")))
 }

@@ -1,13 +1,13 @@
 //! `/admin/sources`: what we receive, from whom, and the inbox.
 
 use axum::response::{IntoResponse, Response};
-use futures_util::future::join_all;
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::edge::command::{NewSource, Refusal, SourceCommand, SourceReply, TenantCommand, TenantReply};
 use crate::edge::context::Edge;
 use crate::edge::error::{ApiError, json_response, no_store};
+use crate::edge::together::together;
 use crate::edge::{auth, crypto, random};
 use crate::protocol::endpoint_url::UrlPolicy;
 use crate::protocol::jose::jws;
@@ -15,14 +15,15 @@ use crate::protocol::set::Claims;
 use crate::receiver::inbox::Stored;
 use crate::receiver::source::{Source, SourceRequest};
 
-use super::call::Call;
+use super::ask::{Asked, Question, Who, admit, ask};
+use super::call::{Answering, Call};
 use super::query::page;
 
 /// Most events in one answer.
 const MAX_PAGE: u32 = 1000;
 
 pub async fn create(call: Call) -> Result<Response, ApiError> {
-    let (edge, _, given) = call.operator().await?;
+    let Asked { edge, given, .. } = admit(call, Who::Operator).await?;
     // The issuer may be ourselves: nothing but metadata and keys is asked of it.
     let policy = UrlPolicy {
         allow_loopback: edge.settings().allow_loopback,
@@ -53,7 +54,7 @@ pub async fn list(call: Call) -> Result<Response, ApiError> {
     let TenantReply::Children(children) = edge.tenant()?.ask(TenantCommand::Sources).await? else {
         return Err(ApiError::internal("tenant", "an unexpected reply"));
     };
-    let views = join_all(children.iter().map(async |child| view(&edge, &child.id).await)).await;
+    let views = together(children.iter().map(async |child| view(&edge, &child.id).await)).await;
     let mut sources = Vec::with_capacity(views.len());
     for source in views {
         // One that was deleted since the list was made is left out.
@@ -78,16 +79,17 @@ pub async fn show(call: Call) -> Result<Response, ApiError> {
     ))
 }
 
-pub async fn delete(call: Call) -> Result<Response, ApiError> {
-    let Call {
-        edge,
-        id: source_id,
-        request,
-    } = call;
-    auth::operator(&edge, request.headers()).await?;
-    edge.source(&source_id)?;
-    edge.tenant()?.ask(TenantCommand::DeleteSource { source_id }).await?;
-    Ok((StatusCode::NO_CONTENT, no_store()).into_response())
+pub fn delete(call: Call) -> impl Answering {
+    ask(
+        call,
+        Who::Operator,
+        |asked| {
+            asked.edge.source(&asked.id)?;
+            let source_id = asked.id.clone();
+            Ok(Question::Tenant(TenantCommand::DeleteSource { source_id }))
+        },
+        |_, _| Ok((StatusCode::NO_CONTENT, no_store()).into_response()),
+    )
 }
 
 pub async fn events(call: Call) -> Result<Response, ApiError> {
@@ -97,7 +99,7 @@ pub async fn events(call: Call) -> Result<Response, ApiError> {
         request,
     } = call;
     auth::operator(&edge, request.headers()).await?;
-    let (after, limit) = page(&request, MAX_PAGE)?;
+    let (after, limit) = page(request.uri(), MAX_PAGE)?;
     let SourceReply::Events(stored) = edge
         .source(&source_id)?
         .ask(SourceCommand::Events { after, limit })

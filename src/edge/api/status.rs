@@ -3,39 +3,51 @@
 use axum::response::Response;
 use http::StatusCode;
 
-use crate::edge::auth;
 use crate::edge::command::{StreamCommand, StreamReply};
 use crate::edge::error::{ApiError, json_response};
 use crate::protocol::oauth::Scope;
 use crate::protocol::status::{StatusRequest, to_json};
 
-use super::call::Call;
+use super::ask::{Asked, Question, Reply, Who, ask, unexpected};
+use super::call::{Answering, Call};
 use super::query::required;
 
-pub async fn read(call: Call) -> Result<Response, ApiError> {
-    let caller = auth::client(&call.edge, call.request.headers(), Scope::SsfRead).await?;
-    // SSF-8.1.2.1-9
-    let stream_id = required(&call.request, "stream_id")?;
-    let stream = call.edge.stream(&stream_id)?.on_behalf_of(&caller.client_id);
-    show(&stream_id, stream.ask(StreamCommand::Status).await?)
+pub fn read(call: Call) -> impl Answering {
+    ask(
+        call,
+        Who::Receiver(Scope::SsfRead),
+        // SSF-8.1.2.1-9
+        |asked| {
+            Ok(Question::Stream(
+                required(&asked.parts.uri, "stream_id")?,
+                StreamCommand::Status,
+            ))
+        },
+        show,
+    )
 }
 
-pub async fn set(call: Call) -> Result<Response, ApiError> {
-    let (edge, caller, given) = call.receiver(Scope::SsfManage).await?;
-    let wanted = StatusRequest::parse(&given).map_err(|found| ApiError::invalid(&found))?;
-    let stream = edge.stream(&wanted.stream_id)?.on_behalf_of(&caller.client_id);
-    let command = StreamCommand::SetStatus {
-        status: wanted.status,
-        reason: wanted.reason,
-    };
-    show(&wanted.stream_id, stream.ask(command).await?)
+pub fn set(call: Call) -> impl Answering {
+    ask(
+        call,
+        Who::Receiver(Scope::SsfManage),
+        |asked| {
+            let wanted = StatusRequest::parse(&asked.given).map_err(|found| ApiError::invalid(&found))?;
+            let command = StreamCommand::SetStatus {
+                status: wanted.status,
+                reason: wanted.reason,
+            };
+            Ok(Question::Stream(wanted.stream_id, command))
+        },
+        show,
+    )
 }
 
 /// SSF-8.1.2.2-3: 202 while the endpoint is being asked.
-fn show(stream_id: &str, reply: StreamReply) -> Result<Response, ApiError> {
-    let StreamReply::Status { status, reason, asked } = reply else {
-        return Err(ApiError::internal("stream", "an unexpected reply"));
+fn show(_: &Asked, reply: Reply) -> Result<Response, ApiError> {
+    let Reply::Stream(stream_id, StreamReply::Status { status, reason, asked }) = reply else {
+        return Err(unexpected());
     };
     let code = if asked { StatusCode::ACCEPTED } else { StatusCode::OK };
-    Ok(json_response(code, &to_json(stream_id, status, reason.as_deref())))
+    Ok(json_response(code, &to_json(&stream_id, status, reason.as_deref())))
 }

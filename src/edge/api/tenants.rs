@@ -14,6 +14,7 @@ use crate::protocol::json::put;
 use crate::protocol::tenant::{TenantSettings, is_tenant_name};
 use crate::transmitter::registry::Child;
 
+use super::ask::{Asked, Who, admit};
 use super::call::Call;
 use super::query::{limit, parameter};
 
@@ -21,7 +22,7 @@ use super::query::{limit, parameter};
 const MAX_PAGE: u32 = 200;
 
 pub async fn create(call: Call) -> Result<Response, ApiError> {
-    let (edge, _, given) = call.operator().await?;
+    let Asked { edge, given, .. } = admit(call, Who::Operator).await?;
     let (tenant, settings) = TenantSettings::parse_new(&given).map_err(|found| ApiError::invalid(&found))?;
     if tenant == DEFAULT_TENANT {
         return Err(ApiError::conflict(
@@ -43,8 +44,8 @@ pub async fn create(call: Call) -> Result<Response, ApiError> {
 pub async fn list(call: Call) -> Result<Response, ApiError> {
     let Call { edge, request, .. } = call;
     auth::operator(&edge, request.headers()).await?;
-    let after = parameter(&request, "after")?.unwrap_or_default();
-    let limit = limit(&request, MAX_PAGE)?;
+    let after = parameter(request.uri(), "after")?.unwrap_or_default();
+    let limit = limit(request.uri(), MAX_PAGE)?;
     let first = after.is_empty();
     let command = TenantCommand::Tenants {
         after,
@@ -78,7 +79,9 @@ pub async fn show(call: Call) -> Result<Response, ApiError> {
 }
 
 pub async fn change(call: Call) -> Result<Response, ApiError> {
-    let (edge, id, patch) = call.operator().await?;
+    let Asked {
+        edge, id, given: patch, ..
+    } = admit(call, Who::Operator).await?;
     let child = find(&edge, id).await?;
     let settings = settings(&edge, &child.id, TenantCommand::ChangeSettings { patch }).await?;
     Ok(json_response(StatusCode::OK, &document(&child, &settings)))

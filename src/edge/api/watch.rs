@@ -4,46 +4,51 @@ use axum::response::Response;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::edge::auth;
 use crate::edge::command::{StreamCommand, StreamReply, TenantCommand, TenantReply};
 use crate::edge::error::{ApiError, json_response};
 
-use super::call::Call;
+use super::ask::{Asked, Question, Reply, Who, ask, unexpected};
+use super::call::{Answering, Call};
 use super::query::page;
 use super::streams::show;
 
 /// Most dead letters in one answer.
 const MAX_PAGE: u32 = 200;
 
-pub async fn list(call: Call) -> Result<Response, ApiError> {
-    let Call { edge, request, .. } = call;
-    auth::operator(&edge, request.headers()).await?;
-    let TenantReply::Children(streams) = edge.tenant()?.ask(TenantCommand::Streams { client_id: None }).await? else {
-        return Err(ApiError::internal("tenant", "an unexpected reply"));
-    };
-    let streams: Vec<Value> = streams
-        .iter()
-        .map(|stream| {
-            json!({"stream_id": stream.id, "client_id": stream.owner, "method": stream.label, "created_at": stream.created_at})
-        })
-        .collect();
-    Ok(json_response(StatusCode::OK, &json!({"streams": streams})))
+pub fn list(call: Call) -> impl Answering {
+    ask(
+        call,
+        Who::Operator,
+        |_| Ok(Question::Tenant(TenantCommand::Streams { client_id: None })),
+        |_, reply| {
+            let Reply::Tenant(TenantReply::Children(streams)) = reply else {
+                return Err(unexpected());
+            };
+            let streams: Vec<Value> = streams
+                .iter()
+                .map(|stream| {
+                    json!({"stream_id": stream.id, "client_id": stream.owner, "method": stream.label,
+                           "created_at": stream.created_at})
+                })
+                .collect();
+            Ok(json_response(StatusCode::OK, &json!({"streams": streams})))
+        },
+    )
 }
 
-pub async fn health(call: Call) -> Result<Response, ApiError> {
-    let Call {
-        edge,
-        id: stream_id,
-        request,
-    } = call;
-    auth::operator(&edge, request.headers()).await?;
-    show_health(&stream_id, edge.stream(&stream_id)?.ask(StreamCommand::Health).await?)
+pub fn health(call: Call) -> impl Answering {
+    ask(
+        call,
+        Who::Operator,
+        |asked| Ok(Question::Stream(asked.id.clone(), StreamCommand::Health)),
+        show_health,
+    )
 }
 
 /// How a stream is doing, as the operator sees it.
-pub fn show_health(stream_id: &str, reply: StreamReply) -> Result<Response, ApiError> {
-    let StreamReply::Health(health) = reply else {
-        return Err(ApiError::internal("stream", "an unexpected reply"));
+pub fn show_health(_: &Asked, reply: Reply) -> Result<Response, ApiError> {
+    let Reply::Stream(stream_id, StreamReply::Health(health)) = reply else {
+        return Err(unexpected());
     };
     let stream = &health.stream;
     let shown = json!({
@@ -71,36 +76,35 @@ pub fn show_health(stream_id: &str, reply: StreamReply) -> Result<Response, ApiE
     Ok(json_response(StatusCode::OK, &shown))
 }
 
-pub async fn deliveries(call: Call) -> Result<Response, ApiError> {
-    let Call {
-        edge,
-        id: stream_id,
-        request,
-    } = call;
-    auth::operator(&edge, request.headers()).await?;
-    let StreamReply::Deliveries(deliveries) = edge.stream(&stream_id)?.ask(StreamCommand::Deliveries).await? else {
-        return Err(ApiError::internal("stream", "an unexpected reply"));
-    };
-    Ok(json_response(StatusCode::OK, &json!({"deliveries": deliveries})))
+pub fn deliveries(call: Call) -> impl Answering {
+    ask(
+        call,
+        Who::Operator,
+        |asked| Ok(Question::Stream(asked.id.clone(), StreamCommand::Deliveries)),
+        |_, reply| match reply {
+            Reply::Stream(_, StreamReply::Deliveries(deliveries)) => {
+                Ok(json_response(StatusCode::OK, &json!({"deliveries": deliveries})))
+            }
+            _ => Err(unexpected()),
+        },
+    )
 }
 
-pub async fn dead_letters(call: Call) -> Result<Response, ApiError> {
-    let Call {
-        edge,
-        id: stream_id,
-        request,
-    } = call;
-    auth::operator(&edge, request.headers()).await?;
-    let (after, limit) = page(&request, MAX_PAGE)?;
-    let reply = edge
-        .stream(&stream_id)?
-        .ask(StreamCommand::DeadLetters { after, limit })
-        .await?;
-    let StreamReply::DeadLetters { dead_letters, cursor } = reply else {
-        return Err(ApiError::internal("stream", "an unexpected reply"));
-    };
-    Ok(json_response(
-        StatusCode::OK,
-        &json!({"dead_letters": dead_letters, "cursor": cursor.to_string()}),
-    ))
+pub fn dead_letters(call: Call) -> impl Answering {
+    ask(
+        call,
+        Who::Operator,
+        |asked| {
+            let (after, limit) = page(&asked.parts.uri, MAX_PAGE)?;
+            let command = StreamCommand::DeadLetters { after, limit };
+            Ok(Question::Stream(asked.id.clone(), command))
+        },
+        |_, reply| match reply {
+            Reply::Stream(_, StreamReply::DeadLetters { dead_letters, cursor }) => Ok(json_response(
+                StatusCode::OK,
+                &json!({"dead_letters": dead_letters, "cursor": cursor.to_string()}),
+            )),
+            _ => Err(unexpected()),
+        },
+    )
 }

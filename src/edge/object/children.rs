@@ -1,8 +1,6 @@
 //! The objects that a tenant leads: its streams and sources, and for `default` the other tenants. A change that spans objects
 //! begins with a row that says so and ends with one; the alarm finishes what a crash left in between.
 
-use futures_util::future::join_all;
-
 use crate::delivery::meta;
 use crate::delivery::sql::SqlError;
 use crate::edge::address::DEFAULT_TENANT;
@@ -16,6 +14,7 @@ use crate::edge::context::tenant_copy;
 use crate::edge::error::ApiError;
 use crate::edge::kv;
 use crate::edge::settings::Settings;
+use crate::edge::together::together;
 use crate::protocol::client::ClientMetadata;
 use crate::protocol::endpoint_url::{EndpointUrl, UrlPolicy, registered};
 use crate::protocol::status::Status;
@@ -173,7 +172,7 @@ impl TenantObject {
             if behind.is_empty() {
                 return Ok(());
             }
-            let told = join_all(behind.iter().map(|child| self.tell_one(&tenant, child))).await;
+            let told = together(behind.iter().map(|child| self.tell_one(&tenant, child))).await;
             if told.iter().any(Result::is_err) {
                 self.alarm.arm(&self.state, now_ms() + RETRY_MS).await;
                 return Ok(());
@@ -351,7 +350,7 @@ impl TenantObject {
             if children.is_empty() {
                 break;
             }
-            let deleted = join_all(children.iter().map(|child| self.delete_object(child))).await;
+            let deleted = together(children.iter().map(|child| self.delete_object(child))).await;
             for (child, deleted) in children.iter().zip(deleted) {
                 deleted?;
                 registry::remove_child(&self.sql, &child.id)?;

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use futures_util::future::{Either, join_all, select};
+use futures_util::future::{Either, select};
 use futures_util::stream::FuturesUnordered;
 use serde_json::json;
 use worker::Delay;
@@ -17,6 +17,7 @@ use crate::edge::clock::now_ms;
 use crate::edge::command::{Answer, PollCommand, Refusal, StreamReply, TenantCommand, TenantReply};
 use crate::edge::log::{self, Level};
 use crate::edge::settings::Settings;
+use crate::edge::together::together;
 use crate::edge::{context, crypto, random};
 use crate::protocol::endpoint_url::{EndpointUrl, UrlPolicy};
 use crate::protocol::secret::Secret;
@@ -273,7 +274,7 @@ impl StreamObject {
             return Ok(StreamReply::Sets { sets: Vec::new(), more });
         }
         let signer = self.signer(&settings).await?;
-        let signed = join_all(items.iter().map(|item| signer.sign(item.claims()))).await;
+        let signed = together(items.iter().map(|item| signer.sign(item.claims()))).await;
         let sets: Result<Vec<_>, _> = items
             .iter()
             .zip(signed)

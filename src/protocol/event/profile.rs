@@ -177,10 +177,7 @@ mod tests {
     fn a_profile_is_stored_under_its_name() {
         for profile in [Profile::Ssf, Profile::CaepInterop, Profile::LegacySubject] {
             assert_eq!(json!(profile), json!(profile.name()));
-            assert_eq!(
-                Profile::from_json(json!(profile.name())).unwrap(),
-                profile
-            );
+            assert_eq!(Profile::from_json(json!(profile.name())).unwrap(), profile);
         }
         assert_eq!(Profile::default(), Profile::Ssf);
     }

@@ -4,8 +4,7 @@
 //! (pitfall: helpers that return unverified claims as if they were good).
 
 use base64ct::{Base64UrlUnpadded, Encoding};
-use jwt_compact::{ParseError, UntrustedToken};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::protocol::json::{self, JsonError};
@@ -86,29 +85,45 @@ pub struct Verified {
 
 /// Takes a compact token apart (RFC 7515 5.2, steps 1 to 7). Nothing about it is trustworthy yet.
 pub fn parse(token: &str) -> Result<Unverified<'_>, JwsError> {
-    let untrusted = UntrustedToken::<Extensions>::try_from(token).map_err(|error| match error {
-        ParseError::InvalidTokenStructure => JwsError::Structure,
-        ParseError::InvalidBase64Encoding => JwsError::Base64,
-        ParseError::UnsupportedContentType(_) => JwsError::ContentType,
-        ParseError::MalformedHeader(_) => strict_header_error(token),
-        _ => JwsError::Header,
-    })?;
+    let mut parts = token.split('.');
+    let (Some(header), Some(claims), Some(signature), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(JwsError::Structure);
+    };
     let (signing_input, _) = token.rsplit_once('.').ok_or(JwsError::Structure)?;
-    let (header_part, claims_part) = signing_input.split_once('.').ok_or(JwsError::Structure)?;
-    check_header_json(header_part)?;
-    if untrusted.header().other_fields.crit.is_some() {
-        return Err(JwsError::Critical);
-    }
+    let decoded = |part| Base64UrlUnpadded::decode_vec(part).map_err(|_| JwsError::Base64);
+    let (header, claims, signature) = (decoded(header)?, decoded(claims)?, decoded(signature)?);
     Ok(Unverified {
-        header: Header {
-            alg: untrusted.algorithm().to_owned(),
-            typ: untrusted.header().token_type.clone(),
-            kid: untrusted.header().key_id.clone(),
-        },
+        header: Header::parse(&header)?,
         signing_input,
-        signature: untrusted.signature_bytes().to_vec(),
-        claims: Base64UrlUnpadded::decode_vec(claims_part).map_err(|_| JwsError::Base64)?,
+        signature,
+        claims,
     })
+}
+
+impl Header {
+    fn parse(bytes: &[u8]) -> Result<Self, JwsError> {
+        let header = json::parse_strict(bytes, MAX_DEPTH).map_err(JwsError::HeaderJson)?;
+        let members = header.as_object().ok_or(JwsError::Header)?;
+        // An extension that we lack, or a list of none: RFC 7515 4.1.11 allows neither.
+        if members.contains_key("crit") {
+            return Err(JwsError::Critical);
+        }
+        let text = |name| match members.get(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.clone())),
+            Some(_) => Err(JwsError::Header),
+        };
+        let content_type = text("cty")?;
+        if content_type.is_some_and(|content_type| !content_type.eq_ignore_ascii_case("json")) {
+            return Err(JwsError::ContentType);
+        }
+        Ok(Self {
+            alg: text("alg")?.ok_or(JwsError::Header)?,
+            typ: text("typ")?,
+            kid: text("kid")?,
+        })
+    }
 }
 
 impl Unverified<'_> {
@@ -148,32 +163,4 @@ pub fn signing_input(header: &SigningHeader<'_>, claims: &[u8]) -> String {
 /// The finished compact token.
 pub fn assemble(signing_input: &str, signature: &[u8]) -> String {
     format!("{signing_input}.{}", Base64UrlUnpadded::encode_string(signature))
-}
-
-/// Header members beyond those that the token library reads itself.
-#[derive(Debug, Clone, Deserialize)]
-struct Extensions {
-    /// Any value at all counts: an empty or malformed `crit` is as unacceptable as an extension we lack.
-    #[serde(default, deserialize_with = "present")]
-    crit: Option<Value>,
-}
-
-fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
-    Value::deserialize(deserializer).map(Some)
-}
-
-/// The library's header reader ignores repeated members that it does not know, so the header is read strictly as well.
-fn check_header_json(header_part: &str) -> Result<(), JwsError> {
-    let header = Base64UrlUnpadded::decode_vec(header_part).map_err(|_| JwsError::Base64)?;
-    match json::parse_strict(&header, MAX_DEPTH) {
-        Ok(Value::Object(_)) => Ok(()),
-        Ok(_) => Err(JwsError::Header),
-        Err(error) => Err(JwsError::HeaderJson(error)),
-    }
-}
-
-/// Says more exactly what the library found wrong with a header.
-fn strict_header_error(token: &str) -> JwsError {
-    let header_part = token.split('.').next().unwrap_or_default();
-    check_header_json(header_part).err().unwrap_or(JwsError::Header)
 }

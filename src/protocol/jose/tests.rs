@@ -211,10 +211,7 @@ fn unusable_keys_are_set_aside_with_the_reason() {
         (without(rsa(), "kty"), Some(JwkError::Member("kty"))),
         (without(rsa(), "n"), Some(JwkError::Member("n"))),
         (with(rsa(), "e", json!(65537)), Some(JwkError::Member("e"))),
-        (
-            with(rsa(), "n", json!("not base64!")),
-            Some(JwkError::Member("n, e, x or y")),
-        ),
+        (with(rsa(), "n", json!("not base64!")), Some(JwkError::Member("n"))),
         (with(ec(), "x", json!("AQ")), Some(JwkError::Member("x"))),
         (
             with(ec(), "y", json!(format!("AAAA{EC_Y}"))),

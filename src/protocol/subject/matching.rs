@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::{ALIASES, COMPLEX};
 use crate::protocol::json::canonical;
+use crate::protocol::list::insert_sorted;
 use crate::protocol::set::first_bytes;
 
 /// A text that two subjects share exactly when they are identical: the same members with the same values, code point by
@@ -27,8 +28,8 @@ pub fn members(value: &Value) -> Option<Vec<(&str, &Value)>> {
         return None;
     }
     let all = value.as_object()?.iter().map(|(name, member)| (name.as_str(), member));
-    let mut members: Vec<_> = all.filter(|(name, _)| *name != "format").collect();
-    members.sort_unstable_by_key(|(name, _)| *name);
+    // By name: maps are sorted (see `json::canonical`).
+    let members: Vec<_> = all.filter(|(name, _)| *name != "format").collect();
     // SSF-3.3-1: without members it is no complex subject, and must not be one that matches every other.
     (!members.is_empty()).then_some(members)
 }
@@ -46,9 +47,10 @@ fn normal(value: &Value) -> Value {
         }
         Some(ALIASES) => {
             if let Some(Value::Array(identifiers)) = members.get_mut("identifiers") {
-                let mut set: Vec<String> = identifiers.iter().map(identity).collect();
-                set.sort_unstable();
-                set.dedup();
+                let mut set: Vec<String> = Vec::new();
+                for identifier in identifiers.iter() {
+                    insert_sorted(&mut set, identity(identifier));
+                }
                 *identifiers = set.into_iter().map(Value::String).collect();
             }
         }

@@ -109,7 +109,10 @@ fn stored_settings_of_other_versions_are_read() {
     for settings in [settings, TenantSettings::default()] {
         let stored = serde_json::to_string(&settings).unwrap();
         assert_eq!(record::read::<TenantSettings>(&stored), Ok(settings.clone()));
-        assert_eq!(crate::protocol::record::read::<TenantSettings>(&stored).unwrap(), settings);
+        assert_eq!(
+            crate::protocol::record::read::<TenantSettings>(&stored).unwrap(),
+            settings
+        );
     }
     // Older: without what it did not know. Newer: with what we do not know.
     assert_eq!(record::read::<TenantSettings>("{}"), Ok(TenantSettings::default()));
