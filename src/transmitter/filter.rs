@@ -10,6 +10,7 @@
 //!
 //! After any [`SqlError`] the filter in memory may differ from the stored one: drop it and load it again.
 
+mod bounds;
 mod key;
 
 use std::cmp::Reverse;
@@ -427,25 +428,29 @@ impl Filter {
         Ok(value)
     }
 
+    /// The distinct sets of names, apart for what is in the stream and what was removed.
+    fn name_sets(&self) -> Vec<(bool, Vec<String>)> {
+        let mut sets = Vec::new();
+        for shape in &self.shapes {
+            insert_sorted(&mut sets, (shape.kind == Kind::Removed, shape.names.clone()));
+        }
+        sets
+    }
+
     /// The shape of these names, made when there is none. The caller puts a subject in.
     fn open(&mut self, sql: &dyn Sql, kind: Kind, parts: &Parts) -> Result<Shape, FilterError> {
         let of_kind = self.shapes.iter().filter(|shape| shape.kind == kind);
         if let Some(shape) = named(of_kind, parts).pop() {
             return Ok(shape);
         }
-        let names: Vec<String> = parts.names.iter().map(|name| (*name).to_owned()).collect();
-        let mut sets = Vec::new();
-        for shape in &self.shapes {
-            insert_sorted(&mut sets, (shape.kind == Kind::Removed, &shape.names));
-        }
-        let is_new = !sets.contains(&(kind == Kind::Removed, &names));
+        let names = parts.owned_names();
         let until = match kind {
             // What is in the stream can leave it, and counts until it has: else leaving would make room for more.
             Kind::Leaving(until) => until,
-            _ if names.len() > MAX_MEMBERS => return Err(FilterError::TooManyMembers),
-            _ if names.iter().any(|name| name.len() > MAX_NAME) => return Err(FilterError::NameTooLong),
-            _ if is_new && sets.len() >= MAX_SHAPES => return Err(FilterError::TooManyShapes),
-            _ => 0,
+            Kind::Added | Kind::Removed => {
+                bounds::take_in(&mut self.name_sets(), kind == Kind::Removed, &names)?;
+                0
+            }
         };
         // The first number that is free: shapes with a grace come and go for ever.
         let numbered = self.shapes.iter().enumerate();

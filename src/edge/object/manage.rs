@@ -28,6 +28,7 @@ impl StreamObject {
             StreamCommand::AddSubject { subject, verified } => {
                 self.with(|live| {
                     self.pay_for_subject(live, by_receiver)?;
+                    self.require_storage(live)?;
                     self.add_subject(live, "/subject", &subject, verified)
                 })?;
                 Ok(StreamReply::Done)
@@ -155,16 +156,20 @@ impl StreamObject {
             })
     }
 
-    fn add_subject(&self, live: &mut Live, pointer: &str, subject: &Value, verified: bool) -> Answer<()> {
-        // SSF-8.1.4.1-5: it is in the stream anyway.
-        if live.stream.is_own_subject(subject) {
-            return Ok(());
-        }
+    fn require_storage(&self, live: &Live) -> Answer<()> {
         let limit_mb = live.stream.terms.settings.stream_storage_mb;
         if self.sql.size() > u64::from(limit_mb) * 1_000_000 {
             return Err(Refusal::Forbidden {
                 detail: format!("This stream stores more than {limit_mb} MB, its limit: it takes no further subjects."),
             });
+        }
+        Ok(())
+    }
+
+    fn add_subject(&self, live: &mut Live, pointer: &str, subject: &Value, verified: bool) -> Answer<()> {
+        // SSF-8.1.4.1-5: it is in the stream anyway.
+        if live.stream.is_own_subject(subject) {
+            return Ok(());
         }
         let rules = live.stream.subject_rules();
         live.filter
@@ -176,9 +181,7 @@ impl StreamObject {
     fn remove_subject(&self, live: &mut Live, pointer: &str, subject: &Value) -> Answer<()> {
         // SSF-8.1.3.3-4
         if live.stream.is_own_subject(subject) {
-            return Err(Refusal::Forbidden {
-                detail: "The subject of the stream itself cannot be removed.".to_owned(),
-            });
+            return Err(own_subject());
         }
         let rules = live.stream.subject_rules();
         live.filter
@@ -190,8 +193,21 @@ impl StreamObject {
         Ok(())
     }
 
+    /// All or none: what could be refused is looked at before anything is written.
     fn change_subjects(&self, add: &[Value], remove: &[Value]) -> Answer<StreamReply> {
         self.with(|live| {
+            if remove.iter().any(|subject| live.stream.is_own_subject(subject)) {
+                return Err(own_subject());
+            }
+            if !add.is_empty() {
+                self.require_storage(live)?;
+            }
+            let (removed, written, name) = match live.stream.subject_rules().default_subjects {
+                DefaultSubjects::None => (false, add, "add"),
+                DefaultSubjects::All => (true, remove, "remove"),
+            };
+            let room = live.filter.room_for(removed, written);
+            room.map_err(|(at, error)| refused(error, &format!("/{name}/{at}")))?;
             for (at, subject) in add.iter().enumerate() {
                 self.add_subject(live, &format!("/add/{at}"), subject, true)?;
             }
@@ -250,6 +266,12 @@ impl StreamObject {
                 database_bytes: self.sql.size(),
             })))
         })
+    }
+}
+
+fn own_subject() -> Refusal {
+    Refusal::Forbidden {
+        detail: "The subject of the stream itself cannot be removed.".to_owned(),
     }
 }
 

@@ -38,6 +38,11 @@ impl<'a> Parts<'a> {
         self.values.iter().map(|value| fingerprint(value)).collect()
     }
 
+    /// The names, to be kept.
+    pub fn owned_names(&self) -> Vec<String> {
+        self.names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
     /// Where each part of a shape with these names is among ours. Nothing when one of the two is simple and the other is not:
     /// they never match (SSF-8.1.3.1-6).
     pub fn places(&self, names: &[String]) -> Option<Vec<Option<usize>>> {
