@@ -1,5 +1,6 @@
 // `npm run bench`: how fast the release build on plain workerd takes events in and pushes them to one receiver on
 // loopback. Prints its figures and exits. They are of this machine: compare them only with others from it.
+// `npm run bench -- subjects [N]`: what a stream with N subjects (a million) costs, in rows, which are exact.
 
 import { randomUUID } from 'node:crypto';
 import fs from 'node:fs';
@@ -9,6 +10,8 @@ import path from 'node:path';
 import { main } from './lib/run.mjs';
 import { serve } from './serve.mjs';
 import { newSecret } from './serve/settings.mjs';
+import { apiOf, createStream } from './bench/api.mjs';
+import { benchSubjects } from './bench/subjects.mjs';
 
 const TYPE = 'https://schemas.openid.net/secevent/caep/event-type/session-revoked';
 /** What is published: so many events, in batches of that size, by so many publishers at once. */
@@ -28,7 +31,13 @@ await main(async () => {
   });
   try {
     const api = apiOf(server.url, token);
-    await createStream(api, server.url, receiver.url);
+    if (process.argv[2] === 'subjects') {
+      await benchSubjects(api, server.url, Number(process.argv[3] ?? 1_000_000));
+      return;
+    }
+    await createStream(api, server.url, {
+      delivery: { method: 'urn:ietf:rfc:8935', endpoint_url: receiver.url }, events_requested: [TYPE],
+    });
     await published(api, receiver, { events: 20, batch: 1, publishers: 1 });
     for (const run of RUNS) {
       const { accepted, delivered } = await published(api, receiver, run);
@@ -61,30 +70,6 @@ async function published(api, receiver, { events, batch, publishers }) {
 function newEvent() {
   const id = randomUUID();
   return { id, type: TYPE, sub_id: { format: 'email', email: `${id}@example.com` }, event: { event_timestamp: Math.floor(Date.now() / 1000) } };
-}
-
-async function createStream(api, origin, endpoint) {
-  const client = await api('POST', '/admin/clients', {
-    client_name: 'Bench', scope: 'ssf.read ssf.manage', audience: 'https://bench.example', push_endpoints: [endpoint],
-  }, 201);
-  const { access_token: token } = await (await fetch(`${origin}/oauth/token`, {
-    method: 'POST',
-    headers: { authorization: `Basic ${Buffer.from(`${client.client_id}:${client.client_secret}`).toString('base64')}` },
-    body: new URLSearchParams({ grant_type: 'client_credentials' }),
-  })).json();
-  await apiOf(origin, token)('POST', '/ssf/streams', {
-    delivery: { method: 'urn:ietf:rfc:8935', endpoint_url: endpoint }, events_requested: [TYPE],
-  }, 201);
-}
-
-function apiOf(origin, token) {
-  return async (method, where, body, expected) => {
-    const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
-    const answer = await fetch(origin + where, { method, headers, body: JSON.stringify(body) });
-    const text = await answer.text();
-    if (answer.status !== expected) throw new Error(`${method} ${where}: ${answer.status} ${text}`);
-    return JSON.parse(text);
-  };
 }
 
 /** Accepts every push. `expect(n)` resolves to the time at which the nth push from now arrived. */

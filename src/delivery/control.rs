@@ -126,15 +126,11 @@ impl Control {
         Ok(())
     }
 
-    /// Forgets the verifications that wait: a disabled stream sends none.
-    pub fn drop_verifications(&mut self, sql: &dyn Sql) -> Result<(), SqlError> {
-        let kept = self.waiting.len();
-        self.waiting.retain(|(kind, _)| *kind != Kind::Verification);
-        if self.waiting.len() < kept {
-            sql.exec(
-                "DELETE FROM control WHERE kind = ?",
-                &[Kind::Verification.name().into()],
-            )?;
+    /// Forgets the events of a kind that wait: what they say is not so any more.
+    pub fn drop_all(&mut self, sql: &dyn Sql, kind: Kind) -> Result<(), SqlError> {
+        if self.has(kind) {
+            self.waiting.retain(|(waiting, _)| *waiting != kind);
+            sql.exec("DELETE FROM control WHERE kind = ?", &[kind.name().into()])?;
         }
         Ok(())
     }
@@ -215,7 +211,7 @@ mod tests {
             assert_eq!(waiting.len(), MAX_WAITING + 1);
             assert_eq!((waiting[0], waiting[1]), (99, 1));
         }
-        control.drop_verifications(&sql).unwrap();
+        control.drop_all(&sql, Kind::Verification).unwrap();
         assert_eq!(jtis(&Control::load(&sql).unwrap(), Gate::Open), [99]);
         assert!(!control.has(Kind::Verification) && control.has(Kind::StreamUpdated));
     }

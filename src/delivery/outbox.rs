@@ -16,7 +16,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use super::chunk::{Jti, Lane, NewItem, pack, unpack};
-use super::control::{Control, Gate};
+use super::control::{Control, Gate, Kind};
 use super::dead_letters::{self, Death};
 use super::meta::Migration;
 use super::recent::{Recent, Seen};
@@ -306,7 +306,7 @@ impl Outbox {
 
     /// Drops every event that waits, and the verifications: what a disabled stream held is lost (SSF-8.1.2.1-3). Two rows.
     pub fn drop_waiting(&mut self, sql: &dyn Sql, courier: &str) -> Result<(), SqlError> {
-        self.control.drop_verifications(sql)?;
+        self.control.drop_all(sql, Kind::Verification)?;
         self.window.clear();
         self.window_bytes = 0;
         self.next = Pos {

@@ -104,6 +104,8 @@ impl Live {
         self.stream.rev += 1;
         self.stream.save(sql)?;
         if by_receiver {
+            // It knows; and what still waits to tell it otherwise is not so any more.
+            self.outbox.control().drop_all(sql, Kind::StreamUpdated)?;
             return Ok(false);
         }
         let jti = new_jti()?;
