@@ -1,6 +1,6 @@
 //! Floor 4: Cloudflare. The only folder that may name the platform; what can be tested without it is kept free of it.
 
-mod address;
+pub mod address;
 pub mod command;
 pub mod settings;
 
