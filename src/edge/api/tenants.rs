@@ -48,7 +48,8 @@ pub async fn list(call: Call) -> Result<Response, ApiError> {
     let limit = limit(request.uri(), MAX_PAGE)?;
     let first = after.is_empty();
     let command = TenantCommand::Tenants {
-        after,
+        // After `default` come all others, whatever their names.
+        after: Some(after).filter(|after| after != DEFAULT_TENANT).unwrap_or_default(),
         limit: limit - u32::from(first),
     };
     let TenantReply::Children(children) = edge.tenant()?.ask(command).await? else {

@@ -86,6 +86,8 @@ impl StreamObject {
 
     fn take_terms(&self, terms: Terms) -> Answer<StreamReply> {
         self.with(|live| {
+            // CIP-2.6-1: a key for another algorithm may be wanted at once.
+            self.key.replace(None);
             live.stream.take_terms(terms);
             live.stream.save(&self.sql)?;
             Ok(StreamReply::Stream(Box::new(live.stream.clone())))
