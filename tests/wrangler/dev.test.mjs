@@ -27,6 +27,16 @@ test('wrangler dev serves the Worker and the page, and stops when told', async (
   const clients = await fetch(`${url}/admin/clients`, { headers: { authorization: `Bearer ${token}` } });
   assert.equal(clients.status, 200, await clients.text());
 
+  // The description is a file, a named tenant's metadata the Worker's.
+  const description = await (await fetch(`${url}/openapi.json`)).json();
+  assert.match(description.openapi, /^3\.1\./);
+  const created = await fetch(`${url}/admin/tenants`, {
+    method: 'POST', headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' }, body: '{"tenant":"acme"}',
+  });
+  assert.equal(created.status, 201, await created.text());
+  const metadata = await (await fetch(`${url}/.well-known/ssf-configuration/t/acme`)).json();
+  assert.equal(metadata.issuer, `${url}/t/acme`);
+
   await started.stop('SIGINT');
   await assert.rejects(fetch(url), 'nothing listens any more');
 });

@@ -128,6 +128,9 @@ impl StreamObject {
             if let Some((status, reason)) = status {
                 live.stream.wishes.operator = Wish { status, reason };
                 if status == Status::Enabled {
+                    // Whatever the endpoint asked for, an operator may look whether it still means it.
+                    live.courier.ask_again(now_ms());
+                    live.flush(&self.sql)?;
                     live.stream.wishes.transmitter = Wish::default();
                     let timeout = live.inactivity_ms();
                     live.activity.touch(&self.sql, now_ms(), timeout)?;

@@ -210,9 +210,8 @@ impl TenantObject {
 
     /// Makes this object a tenant, and says so to the edge.
     async fn found(&self, tenant: &str, settings: &crate::protocol::tenant::TenantSettings) -> Answer<TenantReply> {
-        if self.gone.get() {
-            return Err(Refusal::Gone);
-        }
+        // One of this name may have been deleted in this life of the object: that is over, or its row would still be there.
+        self.gone.set(false);
         meta::migrate(&self.sql, registry::MIGRATIONS)?;
         registry::set_name(&self.sql, tenant)?;
         registry::set_settings(&self.sql, settings)?;
