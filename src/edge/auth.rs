@@ -126,6 +126,11 @@ async fn access_token(edge: &Edge, token: &str) -> Result<AccessToken, ApiError>
     Ok(claims)
 }
 
+/// Forgets the keys of a tenant that was made or deleted just now.
+pub fn forget_keys(tenant: &str) {
+    KEYS.with_borrow_mut(|known| known.remove(tenant));
+}
+
 /// Our published keys: from this isolate, from the edge's copy, or (when `fresh` is wanted) from the tenant.
 async fn own_keys(edge: &Edge, fresh: bool) -> Result<Jwks, ApiError> {
     let now = now_ms();

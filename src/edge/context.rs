@@ -221,6 +221,11 @@ async fn describe(tenant: ObjectStub) -> Result<TenantCopy, ApiError> {
     }
 }
 
+/// Forgets what this isolate knows of a tenant that was made or deleted just now. Other isolates forget by themselves.
+pub fn forget_tenant(tenant: &str) {
+    TENANTS.with_borrow_mut(|tenants| tenants.remove(tenant));
+}
+
 fn remember(origin: Option<String>) {
     if origin.is_some() {
         ORIGIN.set(origin);

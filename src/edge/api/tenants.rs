@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::edge::address::{DEFAULT_TENANT, base};
 use crate::edge::auth;
 use crate::edge::command::{Refusal, TenantCommand, TenantCopy, TenantReply};
-use crate::edge::context::Edge;
+use crate::edge::context::{self, Edge};
 use crate::edge::error::{ApiError, json_response, no_store};
 use crate::edge::object::stub;
 use crate::protocol::json::put;
@@ -29,6 +29,7 @@ pub async fn create(call: Call) -> Result<Response, ApiError> {
             "The tenant default is always there. Change it with PATCH.",
         ));
     }
+    forget(&tenant);
     let command = TenantCommand::CreateTenant {
         issuer: base(edge.origin()?, &tenant),
         tenant,
@@ -97,11 +98,19 @@ pub async fn delete(call: Call) -> Result<Response, ApiError> {
             "The tenant default cannot be deleted: it keeps the list of the others.",
         ));
     }
-    let code = match edge.tenant()?.ask(TenantCommand::DeleteTenant { tenant: id }).await? {
+    let command = TenantCommand::DeleteTenant { tenant: id.clone() };
+    let reply = edge.tenant()?.ask(command).await?;
+    forget(&id);
+    let code = match reply {
         TenantReply::Done => StatusCode::NO_CONTENT,
         _ => StatusCode::ACCEPTED,
     };
     Ok((code, no_store()).into_response())
+}
+
+fn forget(tenant: &str) {
+    context::forget_tenant(tenant);
+    auth::forget_keys(tenant);
 }
 
 async fn find(edge: &Edge, tenant: String) -> Result<Child, ApiError> {

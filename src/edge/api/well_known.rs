@@ -36,6 +36,7 @@ pub async fn ssf_configuration(Call { edge, .. }: Call) -> Result<Response, ApiE
 }
 
 pub async fn authorization_server(Call { edge, .. }: Call) -> Result<Response, ApiError> {
+    edge.described().await?;
     let issuer = edge.issuer()?;
     let document = metadata::authorization_server(
         &issuer,
@@ -47,6 +48,7 @@ pub async fn authorization_server(Call { edge, .. }: Call) -> Result<Response, A
 }
 
 pub async fn protected_resource(Call { edge, .. }: Call) -> Result<Response, ApiError> {
+    edge.described().await?;
     let issuer = edge.issuer()?;
     let document = metadata::protected_resource(&issuer, &issuer, &Scope::ALL.map(Scope::name));
     Ok(public(&edge, &document))

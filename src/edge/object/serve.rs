@@ -122,6 +122,11 @@ pub struct Seldom {
 impl Seldom {
     const EVERY_MS: u64 = 60_000;
 
+    /// It may be done at once.
+    pub fn forget(&self) {
+        self.last.set(None);
+    }
+
     /// Whether it may be done now; then it counts as done.
     pub fn due(&self, now: u64) -> bool {
         let due = self

@@ -211,7 +211,10 @@ impl TenantObject {
     /// Makes this object a tenant, and says so to the edge.
     async fn found(&self, tenant: &str, settings: &crate::protocol::tenant::TenantSettings) -> Answer<TenantReply> {
         // One of this name may have been deleted in this life of the object: that is over, or its row would still be there.
-        self.gone.set(false);
+        if self.gone.replace(false) {
+            self.alarm.went_off();
+            self.copied_at.forget();
+        }
         meta::migrate(&self.sql, registry::MIGRATIONS)?;
         registry::set_name(&self.sql, tenant)?;
         registry::set_settings(&self.sql, settings)?;
