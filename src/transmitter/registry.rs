@@ -328,6 +328,15 @@ pub fn set_state(sql: &dyn Sql, id: &str, state: State) -> Result<(), SqlError> 
     .map(|_| ())
 }
 
+/// Ends a creation. False when the child was deleted meanwhile.
+pub fn activate(sql: &dyn Sql, id: &str) -> Result<bool, SqlError> {
+    let rows = sql.exec(
+        "UPDATE child SET state = 'active' WHERE id = ? AND state = 'pending' RETURNING 1",
+        &[id.into()],
+    )?;
+    Ok(!rows.is_empty())
+}
+
 /// Forgets a child and its routes, after its object is gone.
 pub fn remove_child(sql: &dyn Sql, id: &str) -> Result<(), SqlError> {
     sql.exec("DELETE FROM route WHERE stream_id = ?", &[id.into()])?;
@@ -351,6 +360,17 @@ pub fn children(sql: &dyn Sql, kind: Kind, owner: Option<&str>) -> Result<Vec<Ch
         "SELECT id, kind, state, owner, label, created_at FROM child WHERE kind = ? AND state = 'active' \
          AND (? IS NULL OR owner = ?) ORDER BY created_at, id",
         &[kind.name().into(), owner.into(), owner.into()],
+    )?
+    .iter()
+    .map(read_child)
+    .collect()
+}
+
+/// The streams of a client in whatever state: for deleting them with it.
+pub fn streams_of(sql: &dyn Sql, client_id: &str) -> Result<Vec<Child>, SqlError> {
+    sql.exec(
+        "SELECT id, kind, state, owner, label, created_at FROM child WHERE kind = 'stream' AND owner = ?",
+        &[client_id.into()],
     )?
     .iter()
     .map(read_child)

@@ -33,7 +33,8 @@ fn a_stream_is_routed_to_before_it_is_listed_and_listed_no_longer_before_it_is_u
     assert_eq!(route(&sql, &types(&["a"])).unwrap(), ["s1"]);
     assert!(children(&sql, Kind::Stream, None).unwrap().is_empty());
     assert_eq!(unfinished(&sql).unwrap().len(), 1);
-    set_state(&sql, "s1", State::Active).unwrap();
+    assert!(activate(&sql, "s1").unwrap());
+    assert!(!activate(&sql, "s1").unwrap(), "only a creation ends so");
     assert_eq!(children(&sql, Kind::Stream, Some("c1")).unwrap().len(), 1);
     assert!(children(&sql, Kind::Stream, Some("c2")).unwrap().is_empty());
     set_state(&sql, "s1", State::Deleting).unwrap();

@@ -152,7 +152,13 @@ impl TenantObject {
         }
     }
 
+    /// To be asked after every await: a tenant that was deleted meanwhile has no tables any more.
+    fn still_there(&self) -> Answer<()> {
+        if self.gone.get() { Err(Refusal::Gone) } else { Ok(()) }
+    }
+
     fn note_stream(&self, stream: &Stream) -> Answer<()> {
+        self.still_there()?;
         let configuration = &stream.configuration;
         Ok(registry::caught_up(
             &self.sql,
@@ -168,6 +174,7 @@ impl TenantObject {
         self.alarm.arm(&self.state, now_ms() + REPAIR_AFTER_MS).await;
         let tenant = registry::name(&self.sql)?;
         for _ in 0..ROUNDS {
+            self.still_there()?;
             let behind = registry::behind(&self.sql, AT_ONCE)?;
             if behind.is_empty() {
                 return Ok(());
@@ -283,7 +290,11 @@ impl TenantObject {
         };
         self.busy.borrow_mut().remove(&child.id);
         created?;
-        Ok(registry::set_state(&self.sql, &child.id, State::Active)?)
+        if self.gone.get() || !registry::activate(&self.sql, &child.id)? {
+            // Its client or tenant was deleted meanwhile, and it with that.
+            return Err(Refusal::Gone);
+        }
+        Ok(())
     }
 
     /// Deletes a child; with an owner, if it is the owner's. `Begun` when that takes longer than a caller should wait.
@@ -296,7 +307,11 @@ impl TenantObject {
         self.alarm.arm(&self.state, now_ms() + REPAIR_AFTER_MS).await;
         let deleted = self.delete_object(&child).await;
         self.busy.borrow_mut().remove(id);
-        if deleted? {
+        let deleted = deleted?;
+        if self.gone.get() {
+            return Ok(TenantReply::Done);
+        }
+        if deleted {
             registry::remove_child(&self.sql, id)?;
             return Ok(TenantReply::Done);
         }
@@ -351,6 +366,10 @@ impl TenantObject {
                 break;
             }
             let deleted = together(children.iter().map(|child| self.delete_object(child))).await;
+            if self.gone.get() {
+                // Somebody else was faster.
+                return Ok(TenantReply::Done);
+            }
             for (child, deleted) in children.iter().zip(deleted) {
                 deleted?;
                 registry::remove_child(&self.sql, &child.id)?;
@@ -383,11 +402,15 @@ impl TenantObject {
                 continue;
             };
             let busy = self.busy.borrow().contains(&child.id);
-            match if busy {
+            let deleted = if busy {
                 Err(Refusal::Internal)
             } else {
                 self.delete_object(&child).await
-            } {
+            };
+            if self.gone.get() {
+                return Ok(());
+            }
+            match deleted {
                 Ok(true) => registry::remove_child(&self.sql, &child.id)?,
                 Ok(false) => again = Some(1),
                 Err(_) => again = Some(RETRY_MS),
