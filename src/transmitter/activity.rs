@@ -39,6 +39,13 @@ impl Activity {
         Ok(())
     }
 
+    /// The timeout is another one from now on: nobody could know of it before, so it counts from here. One row.
+    pub fn start_anew(&mut self, sql: &dyn Sql, now: u64) -> Result<(), SqlError> {
+        self.last = now;
+        self.written = now;
+        meta::set(sql, KEY, &now.to_string())
+    }
+
     /// When the receiver counts as gone, if it does nothing until then. `None`: never.
     pub fn ends_at(&self, timeout_ms: u64) -> Option<u64> {
         (timeout_ms > 0).then(|| self.last + timeout_ms)
@@ -83,5 +90,11 @@ mod tests {
         let mut activity = Activity::load(&sql, 500, 0).unwrap();
         activity.touch(&sql, 5000, 0).unwrap();
         assert_eq!((activity.ends_at(0), sql.take_written_rows()), (None, 0));
+        activity.start_anew(&sql, 9000).unwrap();
+        let restarted = Activity::load(&sql, 500, 1000).unwrap();
+        assert!(
+            restarted.ends_at(1000) >= Some(10_000),
+            "a timeout that comes later counts from then"
+        );
     }
 }

@@ -88,7 +88,11 @@ impl StreamObject {
         self.with(|live| {
             // CIP-2.6-1: a key for another algorithm may be wanted at once.
             self.key.replace(None);
+            let timeout = live.inactivity_ms();
             live.stream.take_terms(terms);
+            if live.inactivity_ms() != timeout {
+                live.activity.start_anew(&self.sql, now_ms())?;
+            }
             live.stream.save(&self.sql)?;
             Ok(StreamReply::Stream(Box::new(live.stream.clone())))
         })
