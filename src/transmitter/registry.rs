@@ -262,10 +262,21 @@ pub fn change_client(sql: &dyn Sql, client_id: &str, metadata: &ClientMetadata) 
     .map(|_| ())
 }
 
-/// Forgets a client, after its streams are gone.
-pub fn remove_client(sql: &dyn Sql, client_id: &str) -> Result<(), SqlError> {
-    sql.exec("DELETE FROM client WHERE client_id = ?", &[client_id.into()])
-        .map(|_| ())
+/// Forgets a client. Its streams, in whatever state, are being deleted from here on: they are returned, and what is not
+/// finished with them now, repair finds.
+pub fn remove_client(sql: &dyn Sql, client_id: &str) -> Result<Vec<Child>, SqlError> {
+    sql.exec(
+        "UPDATE child SET state = 'deleting' WHERE kind = 'stream' AND owner = ?",
+        &[client_id.into()],
+    )?;
+    sql.exec("DELETE FROM client WHERE client_id = ?", &[client_id.into()])?;
+    sql.exec(
+        "SELECT id, kind, state, owner, label, created_at FROM child WHERE kind = 'stream' AND owner = ?",
+        &[client_id.into()],
+    )?
+    .iter()
+    .map(read_child)
+    .collect()
 }
 
 /// A client and the hash of its secret.
@@ -360,17 +371,6 @@ pub fn children(sql: &dyn Sql, kind: Kind, owner: Option<&str>) -> Result<Vec<Ch
         "SELECT id, kind, state, owner, label, created_at FROM child WHERE kind = ? AND state = 'active' \
          AND (? IS NULL OR owner = ?) ORDER BY created_at, id",
         &[kind.name().into(), owner.into(), owner.into()],
-    )?
-    .iter()
-    .map(read_child)
-    .collect()
-}
-
-/// The streams of a client in whatever state: for deleting them with it.
-pub fn streams_of(sql: &dyn Sql, client_id: &str) -> Result<Vec<Child>, SqlError> {
-    sql.exec(
-        "SELECT id, kind, state, owner, label, created_at FROM child WHERE kind = 'stream' AND owner = ?",
-        &[client_id.into()],
     )?
     .iter()
     .map(read_child)

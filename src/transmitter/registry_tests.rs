@@ -166,6 +166,17 @@ fn clients_are_kept_with_a_hash_only() {
     };
     change_client(&sql, "c1", &renamed).unwrap();
     assert_eq!(client(&sql, "c1").unwrap().unwrap().0.metadata, renamed);
-    remove_client(&sql, "c1").unwrap();
+    begin_child(&sql, &stream("s1", "c1"), None).unwrap();
+    assert!(activate(&sql, "s1").unwrap());
+    begin_child(&sql, &stream("s2", "c1"), None).unwrap();
+    begin_child(&sql, &stream("s3", "c2"), None).unwrap();
+    let leaving: Vec<_> = remove_client(&sql, "c1")
+        .unwrap()
+        .into_iter()
+        .map(|child| child.id)
+        .collect();
+    assert_eq!(leaving, ["s1", "s2"], "those that are just being made, too");
     assert_eq!(client(&sql, "c1").unwrap(), None);
+    assert!(!activate(&sql, "s2").unwrap(), "a creation under way comes too late");
+    assert_eq!(unfinished(&sql).unwrap().len(), 3, "repair would find them");
 }

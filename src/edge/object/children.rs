@@ -319,6 +319,22 @@ impl TenantObject {
         Ok(TenantReply::Begun)
     }
 
+    /// Deletes a client and its streams: those that cannot be deleted now, repair deletes.
+    pub(super) async fn delete_client(&self, client_id: &str) -> Answer<TenantReply> {
+        self.alarm.arm(&self.state, now_ms() + REPAIR_AFTER_MS).await;
+        let streams = registry::remove_client(&self.sql, client_id)?;
+        for some in streams.chunks(AT_ONCE as usize) {
+            let deleted = together(some.iter().map(|stream| self.delete_object(stream))).await;
+            self.still_there()?;
+            for (stream, deleted) in some.iter().zip(deleted) {
+                if deleted.is_ok() {
+                    registry::remove_child(&self.sql, &stream.id)?;
+                }
+            }
+        }
+        Ok(TenantReply::Done)
+    }
+
     /// Whether the object is gone now. Gone already is as good.
     async fn delete_object(&self, child: &Child) -> Answer<bool> {
         let tenant = registry::name(&self.sql)?;

@@ -1,7 +1,9 @@
 //! Delivery as the stream object performs it: the alarm's pushes, and the answers to polls. What to push and what an answer
 //! means is the courier's to say.
 
+use std::cell::Cell;
 use std::pin::pin;
+use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -268,7 +270,14 @@ impl StreamObject {
             if self.polls.get() >= turn + MAX_HELD_POLLS {
                 break (items, more);
             }
+            let held = Held::count(&self.held);
             select(pin!(self.bell.after(rung)), Delay::from(Duration::from_millis(left))).await;
+            drop(held);
+            // SSF-8.1.1-14: waiting is polling.
+            self.with(|live| {
+                let timeout = live.inactivity_ms();
+                Ok(live.activity.touch(&self.sql, now_ms(), timeout)?)
+            })?;
         };
         if items.is_empty() {
             return Ok(StreamReply::Sets { sets: Vec::new(), more });
@@ -325,6 +334,22 @@ impl StreamObject {
         }
         live.last_success_at = Some(now);
         Ok(())
+    }
+}
+
+/// One poll that is held, for as long as this lives.
+struct Held(Rc<Cell<u32>>);
+
+impl Held {
+    fn count(held: &Rc<Cell<u32>>) -> Self {
+        held.set(held.get() + 1);
+        Self(Rc::clone(held))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
     }
 }
 

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::delivery::answer::HoldReason;
 use crate::delivery::control::Kind;
 use crate::delivery::dead_letters;
 use crate::edge::clock::now_ms;
@@ -67,7 +68,12 @@ impl StreamObject {
         self.with(|live| {
             let stream = &mut live.stream;
             let changed = stream.configuration.updated(&request, mode, &stream.poll_url())?;
-            let moved = changed.delivery != stream.configuration.delivery;
+            // Where the endpoint refused our authorization, another one is as good as another endpoint.
+            let refused = live
+                .courier
+                .hold()
+                .is_some_and(|hold| hold.reason == HoldReason::Unauthorized);
+            let moved = changed.delivery != stream.configuration.delivery || (refused && request.delivery.is_some());
             // SSF-8.1.1.3-10: a delivery object replaces the whole one, its secret included.
             if request.delivery.is_some() || mode == UpdateMode::Put {
                 stream.sealed_authorization = sealed;

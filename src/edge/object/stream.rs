@@ -2,6 +2,7 @@
 //! and how that is delivered.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
 use serde_json::{Value, json};
 use worker::{DurableObject, Env, Request, Response, State, durable_object};
@@ -146,6 +147,8 @@ pub struct StreamObject {
     pub(super) key: RefCell<Option<(u64, SealedKey)>>,
     /// Counts held polls, so that the oldest of too many held ones is let go.
     pub(super) polls: Cell<u64>,
+    /// How many are held right now: who waits for events is there.
+    pub(super) held: Rc<Cell<u32>>,
     /// Deleted in this life: nothing may touch storage again.
     pub(super) gone: Cell<bool>,
     /// A write failed: this instance is about to be replaced by one that starts from what is stored.
@@ -169,6 +172,7 @@ impl DurableObject for StreamObject {
             bell: Bell::default(),
             key: RefCell::default(),
             polls: Cell::default(),
+            held: Rc::default(),
             gone: Cell::default(),
             broken: Cell::default(),
             running_since: Cell::default(),
@@ -437,6 +441,10 @@ impl StreamObject {
     /// What is due by the clock: a receiver that has been silent for too long, a verification event that nobody asked for.
     fn keep_time(&self, now: u64) -> Answer<()> {
         let new = self.with(|live| {
+            if self.held.get() > 0 {
+                let timeout = live.inactivity_ms();
+                live.activity.touch(&self.sql, now, timeout)?;
+            }
             if live.inactive_at().is_some_and(|at| at <= now) {
                 live.stream.fall_asleep();
             }

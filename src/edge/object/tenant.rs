@@ -118,11 +118,7 @@ impl TenantObject {
             TenantCommand::DeleteClient { client_id } => {
                 self.client(&client_id)?;
                 // Nothing new can be made for it from here on, and no token is issued to it.
-                registry::remove_client(&self.sql, &client_id)?;
-                for stream in registry::streams_of(&self.sql, &client_id)? {
-                    self.delete_child(Kind::Stream, &stream.id, None).await?;
-                }
-                Ok(TenantReply::Done)
+                self.delete_client(&client_id).await
             }
             TenantCommand::IssueToken {
                 client_id,
