@@ -28,8 +28,9 @@ use crate::protocol::stream::Delivery;
 use crate::transmitter::stream::begin_run;
 
 use super::exchange::{Job, Line, Pushed, Signer, push};
+use super::live::Live;
 use super::serve::{call_failed, fault};
-use super::stream::{AUTHORIZATION_PLACE, Live, StreamObject};
+use super::stream::{AUTHORIZATION_PLACE, StreamObject};
 use super::stub;
 
 /// Progress is written down at least this often during a run.

@@ -16,8 +16,9 @@ use crate::transmitter::filter::FilterError;
 use crate::transmitter::status::Wish;
 use crate::transmitter::terms::Terms;
 
+use super::live::Live;
 use super::serve::new_jti;
-use super::stream::{Live, StreamObject};
+use super::stream::StreamObject;
 
 impl StreamObject {
     pub(super) async fn manage(&self, command: StreamCommand, by_receiver: bool) -> Answer<StreamReply> {

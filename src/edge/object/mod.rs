@@ -10,4 +10,5 @@ pub mod tenant;
 mod children;
 mod delivery;
 mod exchange;
+mod live;
 mod manage;
