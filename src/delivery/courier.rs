@@ -20,6 +20,9 @@ use super::retry::RetryPolicy;
 /// with one event.
 pub const FAILURES_BEFORE_HOLD: u32 = 5;
 
+/// A hold that is shorter is over before anybody could be told of it.
+pub const LASTING_MS: u64 = 60_000;
+
 /// How a stream is delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
@@ -43,6 +46,9 @@ pub struct Hold {
     /// When the stream began to wait, through whatever probes failed since.
     #[serde(default)]
     pub since: u64,
+    /// It was meant to last for a while at some time: see [`LASTING_MS`]. That stays so until it ends.
+    #[serde(default)]
+    pub lasting: bool,
     pub until: u64,
     in_a_row: u32,
 }
@@ -53,6 +59,7 @@ impl Hold {
         Self {
             reason,
             since: now,
+            lasting: false,
             until: now,
             in_a_row: 0,
         }
@@ -149,6 +156,8 @@ impl Courier {
         self.hold = self.hold.filter(|hold| hold.reason != HoldReason::Failing);
         for failing in self.lanes.values_mut() {
             failing.next_at = failing.next_at.min(now);
+            // What was held over a pause is as patient as if it had come now.
+            failing.first_failed_at = now;
         }
         if let Some(hold) = &mut self.hold {
             hold.until = hold.until.min(now);
@@ -282,6 +291,11 @@ impl Courier {
         }
     }
 
+    /// Forgets one push whose answer says nothing any more: it went to an endpoint that is not the stream's now.
+    pub fn forget(&mut self, pos: Pos) {
+        self.in_flight.remove(&pos);
+    }
+
     /// Forgets a push whose run ended before its answer: it will be sent again.
     pub fn forget_in_flight(&mut self) {
         self.in_flight.clear();
@@ -309,10 +323,13 @@ impl Courier {
 
     /// Holds the stream, unless it is held for longer already. Returns the hold that stands.
     fn wait_until(&mut self, reason: HoldReason, now: u64, until: u64, in_a_row: u32) -> Hold {
+        let begun = self.hold.unwrap_or(Hold::new(reason, now));
         let new = Hold {
+            reason,
+            lasting: begun.lasting || until.saturating_sub(begun.since) >= LASTING_MS,
             until,
             in_a_row,
-            ..Hold::new(reason, self.hold.map_or(now, |hold| hold.since))
+            ..begun
         };
         let stands = self.hold.filter(|hold| hold.until > until).unwrap_or(new);
         *self.hold.insert(stands)

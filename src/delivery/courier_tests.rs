@@ -254,11 +254,19 @@ fn a_hold_remembers_when_it_began_and_somebody_may_ask_again() {
     courier.handle(at(0), &hold(HoldReason::Gone, Some(NOW + 90_000)), NOW + 200, 1.0);
     let stands = courier.hold().unwrap();
     assert_eq!((stands.since, stands.until), (NOW, NOW + 90_100));
+    assert!(stands.lasting);
     assert!(
         courier.ask_again(NOW + 300),
         "the endpoint said it is gone: it has to say otherwise"
     );
     assert_eq!(courier.next(&outbox, NOW + 300), Next::Push(at(0)));
+    assert!(courier.hold().unwrap().lasting, "asking does not make it short");
+    courier.forget(at(0));
+    assert_eq!(
+        courier.next(&outbox, NOW + 300),
+        Next::Push(at(0)),
+        "forgotten, it goes out again"
+    );
     courier.forget_in_flight();
     let mut failing = Courier::new(POLICY, "");
     for n in 0..FAILURES_BEFORE_HOLD {
@@ -269,4 +277,19 @@ fn a_hold_remembers_when_it_began_and_somebody_may_ask_again() {
     assert_eq!(failing.hold(), None);
     courier.start_afresh();
     assert_eq!((courier.hold(), courier.kept().as_str()), (None, ""));
+}
+
+#[test]
+fn what_waited_through_a_pause_is_not_given_up_at_the_first_failure_after_it() {
+    let (_sql, outbox) = outbox(&[1]);
+    let mut courier = Courier::new(POLICY, "");
+    courier.next(&outbox, NOW);
+    courier.handle(at(0), &retry(), NOW, 1.0);
+    let later = NOW + POLICY.retry.give_up_after_ms + 1;
+    courier.ask_again(later);
+    courier.next(&outbox, later);
+    assert_eq!(
+        courier.handle(at(0), &retry(), later, 1.0),
+        Outcome::RetryAt(later + 200)
+    );
 }

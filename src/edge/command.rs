@@ -262,7 +262,11 @@ pub enum StreamCommand {
         authorization_header: Option<String>,
     },
     Read,
-    Update(Box<StreamUpdate>),
+    /// The terms go with the change, so that its answer is known from an earlier one.
+    Update {
+        update: Box<StreamUpdate>,
+        terms: Box<Terms>,
+    },
     TakeTerms {
         terms: Box<Terms>,
     },

@@ -112,10 +112,18 @@ impl Edge {
 
     /// The tenant as the edge knows it; not found where there is none.
     pub async fn described(&self) -> Result<TenantCopy, ApiError> {
-        match kv::get(self.env(), &tenant_copy(self.tenant_name())).await {
-            Some(copy) => Ok(copy),
-            None => describe(self.tenant()?).await,
+        let tenant = self.tenant_name();
+        if let Some(copy) = kv::get(self.env(), &tenant_copy(tenant)).await {
+            return Ok(copy);
         }
+        if tenant != DEFAULT_TENANT {
+            // A name that somebody made up must not wake an object of its own: `default` has the list.
+            let command = TenantCommand::Tenant {
+                tenant: tenant.to_owned(),
+            };
+            stub::tenant(self.env(), DEFAULT_TENANT)?.ask(command).await?;
+        }
+        describe(self.tenant()?).await
     }
 
     pub fn env(&self) -> &Env {

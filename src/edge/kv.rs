@@ -10,6 +10,9 @@ use super::error::ApiError;
 /// How long a copy may be served from the edge's own cache, in seconds: the least the platform allows.
 const CACHE_TTL_S: u64 = 30;
 
+/// How long copies live that only their own writing repairs, in seconds.
+const COPY_TTL_S: u64 = 600;
+
 /// A copy, or nothing when there is none or it cannot be read: the object has the truth.
 pub async fn get<T: Record>(env: &Env, key: &str) -> Option<T> {
     let text = env
@@ -25,15 +28,24 @@ pub async fn get<T: Record>(env: &Env, key: &str) -> Option<T> {
 
 /// Writes a copy.
 pub async fn put<T: Serialize>(env: &Env, key: &str, value: &T) -> Result<(), ApiError> {
+    write(env, key, value, None).await
+}
+
+async fn write<T: Serialize>(env: &Env, key: &str, value: &T, ttl_s: Option<u64>) -> Result<(), ApiError> {
     let fault = |error: &dyn std::fmt::Display| ApiError::internal("kv", error);
     let text = serde_json::to_string(value).map_err(|error| fault(&error))?;
     let store = env.kv("CONFIG").map_err(|error| fault(&error))?;
-    store
-        .put(key, text)
-        .map_err(|error| fault(&error))?
-        .execute()
-        .await
-        .map_err(|error| fault(&error))
+    let put = store.put(key, text).map_err(|error| fault(&error))?;
+    let put = match ttl_s {
+        Some(seconds) => put.expiration_ttl(seconds),
+        None => put,
+    };
+    put.execute().await.map_err(|error| fault(&error))
+}
+
+/// Writes a copy that goes away by itself: one that was written late, or not at all after a change, is not believed for ever.
+pub async fn put_for_a_while<T: Serialize>(env: &Env, key: &str, value: &T) -> Result<(), ApiError> {
+    write(env, key, value, Some(COPY_TTL_S)).await
 }
 
 /// Takes a copy away.

@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use super::metadata::DefaultSubjects;
 use super::problem::{self, Invalid, Problem};
-use super::status::{MAX_REASON, Status};
+use super::status::{self, Status};
+use super::tenant::default_subjects;
 
 /// A change of a stream by the operator; what is absent stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +22,7 @@ impl OperatorRequest {
     pub fn parse(value: &Value) -> Result<Self, Invalid> {
         let members = problem::object(value)?;
         problem::only_members(members, &["status", "reason", "default_subjects"])?;
-        let status = problem::optional(members, "status", status)?;
+        let status = problem::optional(members, "status", Status::parse)?;
         if members.is_empty() {
             return Err(Invalid::here(Problem::Empty));
         }
@@ -30,29 +31,16 @@ impl OperatorRequest {
         }
         Ok(Self {
             status,
-            reason: problem::optional(members, "reason", |value| {
-                problem::text(value, MAX_REASON).map(str::to_owned)
-            })?,
-            default_subjects: problem::optional(members, "default_subjects", default_subjects)?,
+            reason: status::reason(members)?,
+            default_subjects: problem::optional(members, "default_subjects", choice)?,
         })
     }
 }
 
-fn status(value: &Value) -> Result<Status, Invalid> {
-    match value.as_str() {
-        Some("enabled") => Ok(Status::Enabled),
-        Some("paused") => Ok(Status::Paused),
-        Some("disabled") => Ok(Status::Disabled),
-        _ => Err(Invalid::here(Problem::NotOneOf(&["enabled", "paused", "disabled"]))),
-    }
-}
-
-fn default_subjects(value: &Value) -> Result<Option<DefaultSubjects>, Invalid> {
+fn choice(value: &Value) -> Result<Option<DefaultSubjects>, Invalid> {
     match value {
         Value::Null => Ok(None),
-        Value::String(text) if text == "ALL" => Ok(Some(DefaultSubjects::All)),
-        Value::String(text) if text == "NONE" => Ok(Some(DefaultSubjects::None)),
-        _ => Err(Invalid::here(Problem::NotOneOf(&["ALL", "NONE"]))),
+        value => default_subjects(value).map(Some),
     }
 }
 
@@ -91,7 +79,7 @@ mod tests {
             (json!({"reason": "why"}), "/status"),
             (json!({"status": "paused", "reason": 1}), "/reason"),
             (
-                json!({"status": "paused", "reason": "x".repeat(MAX_REASON + 1)}),
+                json!({"status": "paused", "reason": "x".repeat(status::MAX_REASON + 1)}),
                 "/reason",
             ),
             (json!({"default_subjects": "all"}), "/default_subjects"),

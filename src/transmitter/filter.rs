@@ -32,7 +32,7 @@ pub const MAX_MEMBERS: usize = key::MAX_PARTS;
 pub const MAX_NAME: usize = 128;
 /// Most different sets of member names: those of the added subjects and those of the removed ones. Of the first, those in
 /// their grace count too.
-pub const MAX_SHAPES: usize = 256;
+pub const MAX_SHAPES: usize = 32;
 
 /// Ends of grace periods fall on multiples of this part of the period.
 const GRACE_PARTS: u64 = 8;

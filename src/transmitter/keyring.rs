@@ -77,12 +77,6 @@ pub fn add_first(sql: &dyn Sql, new: SigningKey) -> Result<SigningKey, SqlError>
     Ok(new)
 }
 
-/// Lets a key sign at once, known or not.
-pub fn sign_now(sql: &dyn Sql, kid: &str) -> Result<(), SqlError> {
-    sql.exec("UPDATE signing_key SET signs_from = 0 WHERE kid = ?", &[kid.into()])
-        .map(|_| ())
-}
-
 /// The public keys, newest first: the JWKS document's `keys`.
 pub fn published(sql: &dyn Sql) -> Result<Vec<Value>, SqlError> {
     sql.exec(
@@ -149,7 +143,5 @@ mod tests {
         assert_eq!(signs(Alg::Es256, 100), "new");
         assert_eq!(signs(Alg::Rs256, 100), "old");
         assert_eq!(published(&sql).unwrap().len(), 2);
-        sign_now(&sql, "new").unwrap();
-        assert_eq!(signs(Alg::Es256, 0), "new");
     }
 }

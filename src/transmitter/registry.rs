@@ -18,8 +18,16 @@ use super::keyring;
 /// The schema of a tenant object, oldest first.
 pub const MIGRATIONS: &[Migration] = &[FIRST_SCHEMA, keyring::SCHEMA, keyring::OVERLAP_SCHEMA, TERMS_SCHEMA];
 
-/// Which revision of the terms each stream has been told. A stream that is behind is told by the tenant's alarm.
-const TERMS_SCHEMA: Migration = &["ALTER TABLE child ADD COLUMN terms_rev INTEGER NOT NULL DEFAULT 0"];
+/// Which revision of the terms each stream has, which one it should have at least, and which state of the stream was noted
+/// here last: answers of a stream may overtake each other. A stream that is behind is told by the tenant's alarm.
+const TERMS_SCHEMA: Migration = &[
+    "ALTER TABLE child ADD COLUMN terms_rev INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE child ADD COLUMN wanted_rev INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE child ADD COLUMN stream_rev INTEGER NOT NULL DEFAULT 0",
+];
+
+/// Values that one statement binds at most, beside another one.
+const MAX_BOUND: usize = 64;
 
 /// Routes of a stream that has no preference: it may want any type.
 const ANY: &str = "*";
@@ -136,6 +144,7 @@ pub fn set_closing(sql: &dyn Sql) -> Result<(), SqlError> {
     if is_closing(sql)? {
         return Ok(());
     }
+    sql.exec("UPDATE child SET state = 'deleting'", &[])?;
     meta::set(sql, CLOSING, "1")
 }
 
@@ -172,48 +181,86 @@ pub fn terms_rev(sql: &dyn Sql) -> Result<u64, SqlError> {
     number(sql, TERMS_REV, 1)
 }
 
-/// Streams that were not told the newest terms yet, a bounded number of them.
-pub fn behind(sql: &dyn Sql, limit: u32) -> Result<Vec<Child>, SqlError> {
+/// Streams that were not told the newest terms yet, a bounded number of them, by id.
+pub fn behind(sql: &dyn Sql, after: &str, limit: u32) -> Result<Vec<Child>, SqlError> {
     sql.exec(
         "SELECT id, kind, state, owner, label, created_at FROM child \
-         WHERE kind = 'stream' AND state = 'active' AND terms_rev < ? LIMIT ?",
-        &[(number(sql, SETTINGS_REV, 1)? as i64).into(), limit.into()],
+         WHERE id > ? AND kind = 'stream' AND state = 'active' AND terms_rev < MAX(wanted_rev, ?) ORDER BY id LIMIT ?",
+        &[
+            after.into(),
+            (number(sql, SETTINGS_REV, 1)? as i64).into(),
+            limit.into(),
+        ],
     )?
     .iter()
     .map(read_child)
     .collect()
 }
 
-/// Notes that a stream has to be told its terms again: whatever its change leads to, its routes are narrowed then.
-pub fn put_behind(sql: &dyn Sql, stream_id: &str) -> Result<(), SqlError> {
-    sql.exec("UPDATE child SET terms_rev = 0 WHERE id = ?", &[stream_id.into()])
-        .map(|_| ())
+/// Notes that a stream is about to change, and has to be told its terms with it or after it: until it has those of the
+/// returned revision, it is behind.
+pub fn put_behind(sql: &dyn Sql, stream_id: &str) -> Result<u64, SqlError> {
+    let rev = next_rev(sql)?;
+    sql.exec(
+        "UPDATE child SET wanted_rev = ? WHERE id = ?",
+        &[(rev as i64).into(), stream_id.into()],
+    )?;
+    Ok(rev)
 }
 
-/// Notes what a stream is like now: its terms, its method, and exactly the types that it requests.
-pub fn caught_up(
-    sql: &dyn Sql,
-    stream_id: &str,
-    terms_rev: u64,
-    method: &str,
-    requested: Option<&[String]>,
-) -> Result<(), SqlError> {
-    let wanted = route_types(requested);
-    for row in sql.exec("SELECT event_type FROM route WHERE stream_id = ?", &[stream_id.into()])? {
-        let known = row.text(0)?;
-        if !wanted.contains(&known) {
-            sql.exec(
-                "DELETE FROM route WHERE event_type = ? AND stream_id = ?",
-                &[known.into(), stream_id.into()],
-            )?;
+/// What a stream says of itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Noted<'a> {
+    pub stream_id: &'a str,
+    /// Its delivery method.
+    pub method: &'a str,
+    /// `None`: no preference.
+    pub requested: Option<&'a [String]>,
+    /// The revision of its terms, and of the stream itself.
+    pub terms_rev: u64,
+    pub stream_rev: u64,
+}
+
+/// Notes what a stream is like now, and narrows its routes to exactly the types that it requests. An answer that was overtaken
+/// by a later one, or was given before a change that is under way, is passed over.
+pub fn note(sql: &dyn Sql, noted: &Noted<'_>) -> Result<(), SqlError> {
+    let current = sql.exec(
+        "UPDATE child SET terms_rev = ?, stream_rev = ?, label = ? WHERE id = ? AND wanted_rev <= ? AND stream_rev <= ? \
+         RETURNING 1",
+        &[
+            (noted.terms_rev as i64).into(),
+            (noted.stream_rev as i64).into(),
+            noted.method.into(),
+            noted.stream_id.into(),
+            (noted.terms_rev as i64).into(),
+            (noted.stream_rev as i64).into(),
+        ],
+    )?;
+    if current.is_empty() {
+        return Ok(());
+    }
+    let known = sql.exec(
+        "SELECT event_type FROM route WHERE stream_id = ?",
+        &[noted.stream_id.into()],
+    )?;
+    let wanted = route_types(noted.requested);
+    let mut unwanted = Vec::new();
+    for row in &known {
+        if !wanted.contains(&row.text(0)?) {
+            unwanted.push(row.text(0)?);
         }
     }
-    widen_routes(sql, stream_id, requested)?;
-    sql.exec(
-        "UPDATE child SET terms_rev = ?, label = ? WHERE id = ?",
-        &[(terms_rev as i64).into(), method.into(), stream_id.into()],
-    )
-    .map(|_| ())
+    // As many at once as a statement of the platform may bind.
+    for some in unwanted.chunks(MAX_BOUND) {
+        let marks = vec!["?"; some.len()].join(", ");
+        let mut values = vec![noted.stream_id.into()];
+        values.extend(some.iter().map(|event_type| (*event_type).into()));
+        sql.exec(
+            &format!("DELETE FROM route WHERE stream_id = ? AND event_type IN ({marks})"),
+            &values,
+        )?;
+    }
+    widen_routes(sql, noted.stream_id, noted.requested)
 }
 
 /// Routes these types to a stream, beside those that are routed to it already. `None`: the stream has no preference.
@@ -254,10 +301,10 @@ pub fn change_client(sql: &dyn Sql, client_id: &str, metadata: &ClientMetadata) 
         "UPDATE client SET metadata = ? WHERE client_id = ?",
         &[text.into(), client_id.into()],
     )?;
-    next_rev(sql)?;
+    let rev = next_rev(sql)?;
     sql.exec(
-        "UPDATE child SET terms_rev = 0 WHERE kind = 'stream' AND owner = ?",
-        &[client_id.into()],
+        "UPDATE child SET wanted_rev = ? WHERE kind = 'stream' AND owner = ?",
+        &[(rev as i64).into(), client_id.into()],
     )
     .map(|_| ())
 }
@@ -348,10 +395,17 @@ pub fn activate(sql: &dyn Sql, id: &str) -> Result<bool, SqlError> {
     Ok(!rows.is_empty())
 }
 
-/// Forgets a child and its routes, after its object is gone.
+/// Forgets a child and its routes, after its object is gone. One that is active was made anew under the same id: it stays.
 pub fn remove_child(sql: &dyn Sql, id: &str) -> Result<(), SqlError> {
-    sql.exec("DELETE FROM route WHERE stream_id = ?", &[id.into()])?;
-    sql.exec("DELETE FROM child WHERE id = ?", &[id.into()]).map(|_| ())
+    let removed = sql.exec(
+        "DELETE FROM child WHERE id = ? AND state <> 'active' RETURNING 1",
+        &[id.into()],
+    )?;
+    if removed.is_empty() {
+        return Ok(());
+    }
+    sql.exec("DELETE FROM route WHERE stream_id = ?", &[id.into()])
+        .map(|_| ())
 }
 
 /// One child in whatever state.
@@ -389,11 +443,11 @@ pub fn children_after(sql: &dyn Sql, kind: Kind, after: &str, limit: u32) -> Res
     .collect()
 }
 
-/// Children in whatever state, a bounded number of them: for deleting a tenant piece by piece.
-pub fn some_children(sql: &dyn Sql, limit: u32) -> Result<Vec<Child>, SqlError> {
+/// Children in whatever state, a bounded number of them, by id: for deleting a tenant piece by piece.
+pub fn some_children(sql: &dyn Sql, after: &str, limit: u32) -> Result<Vec<Child>, SqlError> {
     sql.exec(
-        "SELECT id, kind, state, owner, label, created_at FROM child LIMIT ?",
-        &[limit.into()],
+        "SELECT id, kind, state, owner, label, created_at FROM child WHERE id > ? ORDER BY id LIMIT ?",
+        &[after.into(), limit.into()],
     )?
     .iter()
     .map(read_child)

@@ -37,6 +37,11 @@ fn a_stream_is_routed_to_before_it_is_listed_and_listed_no_longer_before_it_is_u
     assert!(!activate(&sql, "s1").unwrap(), "only a creation ends so");
     assert_eq!(children(&sql, Kind::Stream, Some("c1")).unwrap().len(), 1);
     assert!(children(&sql, Kind::Stream, Some("c2")).unwrap().is_empty());
+    remove_child(&sql, "s1").unwrap();
+    assert!(
+        child(&sql, Kind::Stream, "s1").unwrap().is_some(),
+        "one that lives is not removed"
+    );
     set_state(&sql, "s1", State::Deleting).unwrap();
     assert!(children(&sql, Kind::Stream, None).unwrap().is_empty());
     assert_eq!(route(&sql, &types(&["a", "b"])).unwrap(), ["s1"]);
@@ -59,29 +64,68 @@ fn a_fault_while_beginning_leaves_no_half_of_it() {
     }
 }
 
+fn noted<'a>(id: &'a str, requested: Option<&'a [String]>, terms_rev: u64, stream_rev: u64) -> Noted<'a> {
+    Noted {
+        stream_id: id,
+        method: "push",
+        requested,
+        terms_rev,
+        stream_rev,
+    }
+}
+
+fn behind_now(sql: &TestSql) -> Vec<String> {
+    let behind = behind(sql, "", 9).unwrap();
+    behind.into_iter().map(|child| child.id).collect()
+}
+
 #[test]
 fn a_stream_without_preference_gets_every_type_and_a_change_widens_before_it_narrows() {
     let sql = database();
     begin_child(&sql, &stream("s1", "c1"), None).unwrap();
     begin_child(&sql, &stream("s2", "c1"), Some(&types(&["a"]))).unwrap();
     for id in ["s1", "s2"] {
-        set_state(&sql, id, State::Active).unwrap();
+        assert!(activate(&sql, id).unwrap());
     }
     assert_eq!(route(&sql, &types(&["later"])).unwrap(), ["s1"]);
     assert_eq!(route(&sql, &types(&["a"])).unwrap(), ["s1", "s2"]);
-    put_behind(&sql, "s1").unwrap();
+    let rev = put_behind(&sql, "s1").unwrap();
     widen_routes(&sql, "s1", Some(&types(&["b"]))).unwrap();
     assert_eq!(route(&sql, &types(&["b", "c"])).unwrap(), ["s1"]);
-    assert_eq!(
-        behind(&sql, 9).unwrap().len(),
-        1,
-        "a crash here leaves it to be told again"
-    );
-    caught_up(&sql, "s1", 1, "push", Some(&types(&["b"]))).unwrap();
+    assert_eq!(behind_now(&sql), ["s1"], "a crash here leaves it to be told again");
+    note(&sql, &noted("s1", Some(&types(&["b"])), rev, 2)).unwrap();
     assert_eq!(route(&sql, &types(&["a", "c"])).unwrap(), ["s2"]);
     assert_eq!(route(&sql, &types(&["b"])).unwrap(), ["s1"]);
-    assert!(behind(&sql, 9).unwrap().is_empty());
+    assert!(behind_now(&sql).is_empty());
     assert_eq!(children(&sql, Kind::Stream, None).unwrap()[0].label, "push");
+}
+
+#[test]
+fn an_answer_that_was_overtaken_narrows_nothing() {
+    let sql = database();
+    begin_child(&sql, &stream("s1", "c1"), Some(&types(&["a"]))).unwrap();
+    assert!(activate(&sql, "s1").unwrap());
+    // A change is under way; an answer of before it comes in late.
+    let rev = put_behind(&sql, "s1").unwrap();
+    widen_routes(&sql, "s1", Some(&types(&["b"]))).unwrap();
+    note(&sql, &noted("s1", Some(&types(&["a"])), rev - 1, 9)).unwrap();
+    assert_eq!(route(&sql, &types(&["b"])).unwrap(), ["s1"]);
+    assert_eq!(behind_now(&sql), ["s1"]);
+    // Two changes: the stream made first this one, then that one, and the answers come the other way round.
+    note(&sql, &noted("s1", Some(&types(&["c"])), rev, 11)).unwrap();
+    note(&sql, &noted("s1", Some(&types(&["b"])), rev, 10)).unwrap();
+    assert_eq!(route(&sql, &types(&["c"])).unwrap(), ["s1"]);
+    assert!(route(&sql, &types(&["b"])).unwrap().is_empty());
+}
+
+#[test]
+fn many_routes_are_narrowed_with_few_statements() {
+    let sql = database();
+    let many: Vec<String> = (0..256).map(|n| format!("urn:t:{n}")).collect();
+    begin_child(&sql, &stream("s1", "c1"), Some(&many)).unwrap();
+    note(&sql, &noted("s1", Some(&many[..3]), 1, 1)).unwrap();
+    assert!(route(&sql, &many[3..]).unwrap().is_empty());
+    assert_eq!(route(&sql, &many[..1]).unwrap(), ["s1"]);
 }
 
 #[test]
@@ -89,12 +133,12 @@ fn a_change_of_settings_concerns_all_streams_and_one_of_a_client_only_its_own() 
     let sql = database();
     for (id, owner) in [("s1", "c1"), ("s2", "c1"), ("s3", "c2")] {
         begin_child(&sql, &stream(id, owner), None).unwrap();
-        set_state(&sql, id, State::Active).unwrap();
+        assert!(activate(&sql, id).unwrap());
     }
     let told = |sql: &TestSql| {
-        let behind: Vec<_> = behind(sql, 9).unwrap().into_iter().map(|child| child.id).collect();
+        let behind = behind_now(sql);
         for id in &behind {
-            caught_up(sql, id, terms_rev(sql).unwrap(), "push", None).unwrap();
+            note(sql, &noted(id, None, terms_rev(sql).unwrap(), 1)).unwrap();
         }
         behind
     };

@@ -9,9 +9,6 @@ use crate::delivery::courier::Hold;
 use crate::protocol::record::Record;
 use crate::protocol::status::Status;
 
-/// A hold that lasts less than this is not announced: it is over before the announcement would be read.
-pub const QUIET_HOLD_MS: u64 = 60_000;
-
 /// What one party wants of a stream.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Record)]
 pub struct Wish {
@@ -102,8 +99,7 @@ pub fn effective(wishes: &Wishes, hold: Option<&Hold>) -> (Status, Option<String
 
 /// The status that a receiver is told about: as [`effective`], but blind to short holds.
 pub fn announced(wishes: &Wishes, hold: Option<&Hold>) -> (Status, Option<String>) {
-    let lasting = hold.filter(|hold| hold.until.saturating_sub(hold.since) >= QUIET_HOLD_MS);
-    effective(wishes, lasting)
+    effective(wishes, hold.filter(|hold| hold.lasting))
 }
 
 fn hold_reason(hold: &Hold) -> String {
@@ -128,9 +124,9 @@ mod tests {
         }
     }
 
-    fn hold(ms: u64) -> Hold {
+    fn hold(lasting: bool) -> Hold {
         let mut hold = Hold::new(HoldReason::Failing, 1000);
-        hold.until = 1000 + ms;
+        hold.lasting = lasting;
         hold
     }
 
@@ -181,10 +177,10 @@ mod tests {
     #[test]
     fn a_hold_pauses_an_enabled_stream_and_is_announced_when_it_lasts() {
         let enabled = Wishes::default();
-        assert_eq!(effective(&enabled, Some(&hold(5))).0, Paused);
-        assert_eq!(announced(&enabled, Some(&hold(QUIET_HOLD_MS - 1))).0, Enabled);
-        assert_eq!(announced(&enabled, Some(&hold(QUIET_HOLD_MS))).0, Paused);
+        assert_eq!(effective(&enabled, Some(&hold(false))).0, Paused);
+        assert_eq!(announced(&enabled, Some(&hold(false))).0, Enabled);
+        assert_eq!(announced(&enabled, Some(&hold(true))).0, Paused);
         let disabled = wishes(Disabled, Enabled, Enabled);
-        assert_eq!(effective(&disabled, Some(&hold(QUIET_HOLD_MS))).0, Disabled);
+        assert_eq!(effective(&disabled, Some(&hold(true))).0, Disabled);
     }
 }

@@ -8,7 +8,7 @@ use crate::delivery::courier::Hold;
 use crate::delivery::meta::{self, Migration};
 use crate::delivery::sql::{Sql, SqlError};
 use crate::delivery::{control, outbox};
-use crate::protocol::event::profile;
+use crate::protocol::event::profile::{self, Profile};
 use crate::protocol::event::publish::NewEvent;
 use crate::protocol::json::canonical;
 use crate::protocol::metadata::DefaultSubjects;
@@ -46,7 +46,7 @@ pub struct Stream {
     /// The status that the receiver was told last, or asked for itself.
     #[serde(default)]
     pub announced: Status,
-    /// The operator's choice for this very stream; else the terms decide.
+    /// What the stream began with, or the operator chose for it since. `None` in streams of before there was a choice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_subjects: Option<DefaultSubjects>,
     /// Unix milliseconds.
@@ -112,7 +112,11 @@ impl Stream {
     /// How subjects are judged.
     pub fn subject_rules(&self) -> Rules {
         Rules {
-            default_subjects: self.default_subjects.unwrap_or(self.terms.default_subjects),
+            // CIP-2.4.2-1: whatever was chosen before its client took that profile.
+            default_subjects: match self.terms.profile {
+                Profile::CaepInterop => DefaultSubjects::All,
+                Profile::Ssf | Profile::LegacySubject => self.default_subjects.unwrap_or(self.terms.default_subjects),
+            },
             require_shared_member: self.terms.settings.require_shared_subject_member,
             grace_ms: u64::from(self.terms.settings.subject_removal_grace) * 1000,
         }

@@ -17,11 +17,12 @@ use crate::edge::settings::Settings;
 use crate::edge::together::together;
 use crate::protocol::client::ClientMetadata;
 use crate::protocol::endpoint_url::{EndpointUrl, UrlPolicy, registered};
+use crate::protocol::oauth::Scope;
 use crate::protocol::status::Status;
 use crate::protocol::stream::{Configuration, Delivery, UpdateMode};
 use crate::protocol::tenant::TenantSettings;
 use crate::receiver::source::Source;
-use crate::transmitter::registry::{self, Child, Client, Kind, State};
+use crate::transmitter::registry::{self, Child, Client, Kind, Noted, State};
 use crate::transmitter::status::Wishes;
 use crate::transmitter::stream::Stream;
 use crate::transmitter::terms::Terms;
@@ -52,7 +53,7 @@ impl TenantObject {
         tenant: String,
         new: NewStream,
     ) -> Answer<TenantReply> {
-        let client = self.client(&new.client_id)?;
+        let client = self.client_with(&new.client_id, Scope::SsfManage)?;
         let chosen = registry::settings(&self.sql)?;
         let held = registry::count_children(&self.sql, Kind::Stream, &client.client_id)?;
         let limit = chosen.streams_per_client.map_or(settings.streams_per_client, u64::from);
@@ -65,6 +66,7 @@ impl TenantObject {
         let delivery = delivery(&chosen, &client.metadata, &policy, new.endpoint_url.as_deref())?;
         let stream_id = stub::new_id(&self.env, "STREAM").map_err(|error| call_failed(&error))?;
         let terms = Terms::new(registry::terms_rev(&self.sql)?, &chosen, &client.metadata);
+        let default_subjects = terms.default_subjects;
         let configuration = Configuration {
             stream_id: stream_id.clone(),
             iss: new.issuer,
@@ -89,7 +91,8 @@ impl TenantObject {
             // SSF-8.1.1-21
             wishes: Wishes::default(),
             announced: Status::Enabled,
-            default_subjects: None,
+            // SSF-7.1-14, SSF-7.1-15: what a new stream starts with; a later change of the tenant's is for later streams.
+            default_subjects: Some(default_subjects),
             created_at: now_ms(),
             rev: 1,
         };
@@ -119,12 +122,13 @@ impl TenantObject {
         tenant: &str,
         mut update: StreamUpdate,
     ) -> Answer<TenantReply> {
-        let client = self.client(&update.client_id)?;
+        let client = self.client_with(&update.client_id, Scope::SsfManage)?;
         let stream_id = update.request.stream_id.clone();
         let child = registry::child(&self.sql, Kind::Stream, &stream_id)?;
-        child
+        let child = child
             .filter(|child| child.owner == client.client_id && child.state == State::Active)
             .ok_or(Refusal::NotFound)?;
+        let chosen = registry::settings(&self.sql)?;
         let endpoint = match (&update.request.delivery, update.mode) {
             (Some(Delivery::Push { endpoint_url, .. }), _) => Some(Some(endpoint_url.as_str())),
             (Some(Delivery::Poll), _) | (None, UpdateMode::Put) => Some(None),
@@ -132,23 +136,35 @@ impl TenantObject {
         };
         if let Some(endpoint) = endpoint {
             let policy = UrlPolicy::of_issuer(settings.allow_loopback, &update.issuer);
-            let chosen = registry::settings(&self.sql)?;
             let delivery = delivery(&chosen, &client.metadata, &policy, endpoint)?;
             update.request.delivery = update.request.delivery.map(|_| delivery);
         }
-        if update.request.events_requested.is_some() || update.mode == UpdateMode::Put {
-            registry::put_behind(&self.sql, &stream_id)?;
-            registry::widen_routes(&self.sql, &stream_id, update.request.events_requested.as_deref())?;
+        let widens = update.request.events_requested.is_some() || update.mode == UpdateMode::Put;
+        let rev = if widens {
             self.alarm.arm(&self.state, now_ms() + REPAIR_AFTER_MS).await;
-        }
+            registry::widen_routes(&self.sql, &stream_id, update.request.events_requested.as_deref())?;
+            registry::put_behind(&self.sql, &stream_id)?
+        } else {
+            registry::terms_rev(&self.sql)?
+        };
         let object = self.stream_object(tenant, &stream_id)?.on_behalf_of(&client.client_id);
-        let command = StreamCommand::Update(Box::new(update));
-        match object.tell(command).await.map_err(|error| call_failed(&error))?? {
-            StreamReply::Stream(stream) => {
+        let command = StreamCommand::Update {
+            update: Box::new(update),
+            terms: Box::new(Terms::new(rev, &chosen, &client.metadata)),
+        };
+        match object.tell(command).await.map_err(|error| call_failed(&error))? {
+            Ok(StreamReply::Stream(stream)) => {
                 self.note_stream(&stream)?;
                 Ok(TenantReply::Stream(stream))
             }
-            _ => Err(fault("stream", "an unexpected reply")),
+            Ok(_) => Err(fault("stream", "an unexpected reply")),
+            Err(refusal) => {
+                // Nothing changed there, so nothing is wanted beyond what was: else refused requests would pile up routes.
+                if widens {
+                    let _ = self.tell_one(tenant, &child).await;
+                }
+                Err(refusal)
+            }
         }
     }
 
@@ -160,40 +176,46 @@ impl TenantObject {
     fn note_stream(&self, stream: &Stream) -> Answer<()> {
         self.still_there()?;
         let configuration = &stream.configuration;
-        Ok(registry::caught_up(
-            &self.sql,
-            &configuration.stream_id,
-            stream.terms.rev,
-            configuration.delivery.method(),
-            configuration.events_requested.as_deref(),
-        )?)
+        let noted = Noted {
+            stream_id: &configuration.stream_id,
+            method: configuration.delivery.method(),
+            requested: configuration.events_requested.as_deref(),
+            terms_rev: stream.terms.rev,
+            stream_rev: stream.rev,
+        };
+        Ok(registry::note(&self.sql, &noted)?)
     }
 
     /// Tells the streams that are behind their terms: the first ones now, the others by the alarm.
     pub(super) async fn tell_terms(&self) -> Answer<()> {
         self.alarm.arm(&self.state, now_ms() + REPAIR_AFTER_MS).await;
         let tenant = registry::name(&self.sql)?;
+        let mut last = String::new();
+        let mut failed = false;
         for _ in 0..ROUNDS {
             self.still_there()?;
-            let behind = registry::behind(&self.sql, AT_ONCE)?;
-            if behind.is_empty() {
+            let behind = registry::behind(&self.sql, &last, AT_ONCE)?;
+            let Some(end) = behind.last() else {
+                if failed {
+                    self.alarm.arm(&self.state, now_ms() + RETRY_MS).await;
+                }
                 return Ok(());
-            }
+            };
+            // One that fails does not hold the others up.
+            last.clone_from(&end.id);
             let told = together(behind.iter().map(|child| self.tell_one(&tenant, child))).await;
-            if told.iter().any(Result::is_err) {
-                self.alarm.arm(&self.state, now_ms() + RETRY_MS).await;
-                return Ok(());
-            }
+            failed |= told.iter().any(Result::is_err);
         }
-        self.alarm.arm(&self.state, now_ms() + 1).await;
+        self.alarm
+            .arm(&self.state, now_ms() + if failed { RETRY_MS } else { 1 })
+            .await;
         Ok(())
     }
 
     async fn tell_one(&self, tenant: &str, child: &Child) -> Answer<()> {
         let rev = registry::terms_rev(&self.sql)?;
         let Some((Client { metadata, .. }, _)) = registry::client(&self.sql, &child.owner)? else {
-            // The client is being deleted, and this stream with it.
-            return Ok(registry::caught_up(&self.sql, &child.id, rev, &child.label, None)?);
+            return Err(Refusal::UnknownClient);
         };
         let terms = Terms::new(rev, &registry::settings(&self.sql)?, &metadata);
         let command = StreamCommand::TakeTerms { terms: Box::new(terms) };
@@ -277,6 +299,7 @@ impl TenantObject {
         requested: Option<&[String]>,
         create: impl AsyncFnOnce() -> Result<Answer<()>, ApiError>,
     ) -> Answer<()> {
+        let life = self.life.get();
         // Armed before the first row: whatever is left in the middle from here on is found.
         self.alarm.arm(&self.state, now_ms() + REPAIR_AFTER_MS).await;
         self.busy.borrow_mut().insert(child.id.clone());
@@ -290,11 +313,16 @@ impl TenantObject {
         };
         self.busy.borrow_mut().remove(&child.id);
         created?;
-        if self.gone.get() || !registry::activate(&self.sql, &child.id)? {
-            // Its client or tenant was deleted meanwhile, and it with that.
-            return Err(Refusal::Gone);
+        let same_life = !self.gone.get() && life == self.life.get();
+        if same_life && registry::activate(&self.sql, &child.id)? {
+            return Ok(());
         }
-        Ok(())
+        // Its client or tenant was deleted meanwhile, perhaps before the object was there to be deleted.
+        let deleted = self.delete_object(child).await;
+        if same_life && !self.gone.get() && deleted? {
+            registry::remove_child(&self.sql, &child.id)?;
+        }
+        Err(Refusal::Gone)
     }
 
     /// Deletes a child; with an owner, if it is the owner's. `Begun` when that takes longer than a caller should wait.
@@ -303,7 +331,10 @@ impl TenantObject {
             .filter(|child| owner.is_none_or(|owner| child.owner == owner))
             .ok_or(Refusal::NotFound)?;
         registry::set_state(&self.sql, id, State::Deleting)?;
-        self.busy.borrow_mut().insert(id.to_owned());
+        if !self.busy.borrow_mut().insert(id.to_owned()) {
+            // Somebody is at it, or it is just being made: whoever that is, or repair, ends it.
+            return Ok(TenantReply::Begun);
+        }
         self.alarm.arm(&self.state, now_ms() + REPAIR_AFTER_MS).await;
         let deleted = self.delete_object(&child).await;
         self.busy.borrow_mut().remove(id);
@@ -376,23 +407,30 @@ impl TenantObject {
         let _ = kv::delete(&self.env, &tenant_copy(tenant)).await;
         let _ = kv::delete(&self.env, &jwks_copy(tenant)).await;
         let started = now_ms();
+        let life = self.life.get();
+        let mut last = String::new();
+        let mut failed = None;
         loop {
-            let children = registry::some_children(&self.sql, AT_ONCE)?;
-            if children.is_empty() {
-                break;
-            }
+            let children = registry::some_children(&self.sql, &last, AT_ONCE)?;
+            let Some(end) = children.last() else { break };
+            last.clone_from(&end.id);
             let deleted = together(children.iter().map(|child| self.delete_object(child))).await;
-            if self.gone.get() {
-                // Somebody else was faster.
+            if self.gone.get() || self.life.get() != life {
+                // Somebody else was faster; there may even be a new tenant of this name.
                 return Ok(TenantReply::Done);
             }
             for (child, deleted) in children.iter().zip(deleted) {
-                deleted?;
-                registry::remove_child(&self.sql, &child.id)?;
+                match deleted {
+                    Ok(_) => registry::remove_child(&self.sql, &child.id)?,
+                    Err(refusal) => failed = Some(refusal),
+                }
             }
             if now_ms().saturating_sub(started) >= CLOSE_MS {
                 return Ok(TenantReply::Begun);
             }
+        }
+        if let Some(refusal) = failed {
+            return Err(refusal);
         }
         self.gone.set(true);
         let emptied = async {
@@ -417,12 +455,12 @@ impl TenantObject {
             let Some(child) = child.filter(|child| child.state != State::Active) else {
                 continue;
             };
-            let busy = self.busy.borrow().contains(&child.id);
-            let deleted = if busy {
-                Err(Refusal::Internal)
-            } else {
-                self.delete_object(&child).await
-            };
+            if !self.busy.borrow_mut().insert(child.id.clone()) {
+                again = Some(RETRY_MS);
+                continue;
+            }
+            let deleted = self.delete_object(&child).await;
+            self.busy.borrow_mut().remove(&child.id);
             if self.gone.get() {
                 return Ok(());
             }
@@ -432,7 +470,7 @@ impl TenantObject {
                 Err(_) => again = Some(RETRY_MS),
             }
         }
-        if !registry::behind(&self.sql, 1)?.is_empty() && self.tell_terms().await.is_err() {
+        if !registry::behind(&self.sql, "", 1)?.is_empty() && self.tell_terms().await.is_err() {
             again = Some(RETRY_MS);
         }
         if let Some(wait) = again {

@@ -56,7 +56,7 @@ impl StreamObject {
     pub(super) async fn deliver(&self) -> Answer<()> {
         let started = now_ms();
         let settings = context::settings(&self.env).map_err(|error| fault("settings", error))?;
-        let (push_to, rev) = self.with(|live| {
+        let (push_to, rev, moves) = self.with(|live| {
             live.outbox.refill(&self.sql)?;
             live.courier.forget_in_flight();
             let due = live
@@ -71,7 +71,7 @@ impl StreamObject {
                 )),
                 _ => None,
             };
-            Ok((push_to, live.stream.rev))
+            Ok((push_to, live.stream.rev, live.moves))
         })?;
         let Some((endpoint_url, issuer, sealed)) = push_to else {
             return Ok(());
@@ -97,6 +97,7 @@ impl StreamObject {
             signer,
             timeout_ms: settings.push_timeout_ms,
             rev,
+            moves,
         };
         self.push_all(&line, &settings, started).await?;
         self.with(|live| live.flush(&self.sql))
@@ -122,7 +123,7 @@ impl StreamObject {
                 return Ok(());
             }
             match select(pushes.next(), pin!(self.bell.after(rung))).await {
-                Either::Left((Some(pushed), _)) => self.settle(pushed, settings)?,
+                Either::Left((Some(pushed), _)) => self.settle(pushed, settings, line.moves)?,
                 // Something was appended: there may be a push to start beside those under way.
                 Either::Left((None, _)) | Either::Right(_) => {}
             }
@@ -148,10 +149,15 @@ impl StreamObject {
         })
     }
 
-    fn settle(&self, pushed: Pushed, settings: &Settings) -> Answer<()> {
+    fn settle(&self, pushed: Pushed, settings: &Settings, moves: u32) -> Answer<()> {
         let now = now_ms();
         self.with(|live| {
             let verdict = judge(&pushed.answer, now);
+            if live.moves != moves && verdict != Verdict::Delivered {
+                // The endpoint that answers is not the stream's any more: it cannot speak for the new one.
+                live.courier.forget(pushed.pos);
+                return Ok(());
+            }
             let outcome = live.courier.handle(pushed.pos, &verdict, now, random::draw());
             let detail = match &verdict {
                 Verdict::Delivered => None,

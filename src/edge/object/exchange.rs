@@ -32,6 +32,8 @@ pub struct Line {
     pub timeout_ms: u32,
     /// Which revision of the stream all this is from.
     pub rev: u64,
+    /// And after how many moves.
+    pub moves: u32,
 }
 
 /// A key to sign with.

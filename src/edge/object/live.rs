@@ -26,6 +26,8 @@ pub struct Live {
     pub stream: Stream,
     pub filter: Filter,
     pub outbox: Outbox,
+    /// How often the stream moved to another endpoint in this life: answers of an earlier one mean nothing for it.
+    pub moves: u32,
     pub courier: Courier,
     pub activity: Activity,
     /// When verification events were asked for, and sent unasked.

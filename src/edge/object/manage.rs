@@ -8,9 +8,11 @@ use crate::delivery::control::Kind;
 use crate::delivery::dead_letters;
 use crate::edge::clock::now_ms;
 use crate::edge::command::{Answer, Health, Refusal, StreamCommand, StreamReply, StreamUpdate};
+use crate::protocol::event::profile::Profile;
 use crate::protocol::metadata::DefaultSubjects;
 use crate::protocol::status::Status;
 use crate::protocol::stream::UpdateMode;
+use crate::protocol::subject;
 use crate::transmitter::explain::explain;
 use crate::transmitter::filter::FilterError;
 use crate::transmitter::status::Wish;
@@ -23,13 +25,13 @@ use super::stream::StreamObject;
 impl StreamObject {
     pub(super) async fn manage(&self, command: StreamCommand, by_receiver: bool) -> Answer<StreamReply> {
         match command {
-            StreamCommand::Update(update) => self.update(*update).await,
+            StreamCommand::Update { update, terms } => self.update(*update, *terms).await,
             StreamCommand::TakeTerms { terms } => self.take_terms(*terms),
             StreamCommand::Status => self.with(|live| Ok(shown_status(live, false))),
             StreamCommand::SetStatus { status, reason } => self.set_status(Wish { status, reason }),
             StreamCommand::AddSubject { subject, verified } => {
                 self.with(|live| {
-                    self.pay_for_subject(live, by_receiver)?;
+                    self.pay_for_subject(live, &subject, by_receiver)?;
                     self.require_storage(live)?;
                     self.add_subject(live, "/subject", &subject, verified)
                 })?;
@@ -37,7 +39,10 @@ impl StreamObject {
             }
             StreamCommand::RemoveSubject { subject } => {
                 self.with(|live| {
-                    self.pay_for_subject(live, by_receiver)?;
+                    self.pay_for_subject(live, &subject, by_receiver)?;
+                    if live.stream.subject_rules().default_subjects == DefaultSubjects::All {
+                        self.require_storage(live)?;
+                    }
                     self.remove_subject(live, "/subject", &subject)
                 })?;
                 Ok(StreamReply::Done)
@@ -58,7 +63,7 @@ impl StreamObject {
         }
     }
 
-    async fn update(&self, update: StreamUpdate) -> Answer<StreamReply> {
+    async fn update(&self, update: StreamUpdate, terms: Terms) -> Answer<StreamReply> {
         let StreamUpdate {
             request,
             mode,
@@ -81,8 +86,10 @@ impl StreamObject {
             }
             stream.configuration = changed;
             stream.rev += 1;
+            stream.take_terms(terms);
             stream.save(&self.sql)?;
             if moved {
+                live.moves += 1;
                 live.courier.start_afresh();
                 live.flush(&self.sql)?;
                 live.follow_status(&self.sql, true, now_ms())?;
@@ -121,7 +128,15 @@ impl StreamObject {
                     ),
                 })?;
             // SSF-8.1.2.2-3: whether it is enabled is for the endpoint to say, where that had refused.
-            let asked = enables && live.courier.hold().is_some() && live.courier.ask_again(now);
+            let asked = enables && live.courier.ask_again(now);
+            if asked && live.outbox.is_empty() {
+                // Something has to go out for the endpoint to answer.
+                let jti = new_jti()?;
+                let claims = live.stream.verification(&jti, None, now);
+                live.outbox
+                    .control()
+                    .add(&self.sql, Kind::Verification, jti, claims, now)?;
+            }
             live.stream.rev += 1;
             live.stream.save(&self.sql)?;
             live.flush(&self.sql)?;
@@ -147,8 +162,15 @@ impl StreamObject {
                     live.activity.touch(&self.sql, now_ms(), timeout)?;
                 }
             }
-            if let Some(default_subjects) = default_subjects.into_iter().next() {
-                live.stream.default_subjects = default_subjects;
+            if let Some(chosen) = default_subjects.into_iter().next() {
+                let terms = &live.stream.terms;
+                if terms.profile == Profile::CaepInterop && chosen == Some(DefaultSubjects::None) {
+                    return Err(Refusal::Conflict {
+                        detail: "Receivers of the interoperability profile take all subjects to be in their stream."
+                            .to_owned(),
+                    });
+                }
+                live.stream.default_subjects = Some(chosen.unwrap_or(terms.default_subjects));
             }
             live.stream.rev += 1;
             live.stream.save(&self.sql)?;
@@ -159,17 +181,22 @@ impl StreamObject {
     }
 
     /// SSF-9.1-4: who tries subjects out is slowed down, whatever they are.
-    fn pay_for_subject(&self, live: &mut Live, by_receiver: bool) -> Answer<()> {
-        let per_minute = live.stream.terms.settings.subject_changes_per_minute;
+    /// A complex subject counts as many as it has members.
+    fn pay_for_subject(&self, live: &mut Live, subject: &Value, by_receiver: bool) -> Answer<()> {
         if !by_receiver {
             return Ok(());
         }
-        live.subject_pace
-            .act(per_minute, now_ms())
-            .map_err(|wait_ms| Refusal::TooMany {
+        let per_minute = live.stream.terms.settings.subject_changes_per_minute;
+        let members = subject::members(subject).map_or(1, |members| members.len());
+        let mut pace = live.subject_pace;
+        for _ in 0..members {
+            pace.act(per_minute, now_ms()).map_err(|wait_ms| Refusal::TooMany {
                 detail: format!("This stream takes {per_minute} changes of subjects a minute."),
                 retry_after_s: seconds(wait_ms),
-            })
+            })?;
+        }
+        live.subject_pace = pace;
+        Ok(())
     }
 
     fn require_storage(&self, live: &Live) -> Answer<()> {
@@ -215,9 +242,7 @@ impl StreamObject {
             if remove.iter().any(|subject| live.stream.is_own_subject(subject)) {
                 return Err(own_subject());
             }
-            if !add.is_empty() {
-                self.require_storage(live)?;
-            }
+            self.require_storage(live)?;
             let (removed, written, name) = match live.stream.subject_rules().default_subjects {
                 DefaultSubjects::None => (false, add, "add"),
                 DefaultSubjects::All => (true, remove, "remove"),
@@ -270,7 +295,10 @@ impl StreamObject {
                 stream: live.stream.clone(),
                 status,
                 reason,
-                status_set_by: live.stream.wishes.strictest().1.name().to_owned(),
+                status_set_by: match (&hold, live.stream.wishes.strictest()) {
+                    (Some(_), (wish, _)) if wish.status == Status::Enabled => "endpoint".to_owned(),
+                    (_, (_, party)) => party.name().to_owned(),
+                },
                 queued: live.outbox.queued(&self.sql)?,
                 hold: hold.map(|hold| json!({"reason": hold.reason, "since": hold.since, "until": hold.until})),
                 next_wake_at: live.delivery_due(now_ms()),

@@ -154,6 +154,7 @@ impl StreamObject {
             activity: Activity::load(&self.sql, stream.created_at, timeout)?,
             pulse: Pulse::load(&self.sql, stream.created_at)?,
             subject_pace: Pace::default(),
+            moves: 0,
             filter,
             stream,
             outbox,
@@ -351,6 +352,8 @@ impl StreamObject {
             }
             if live.inactive_at().is_some_and(|at| at <= now) {
                 live.stream.fall_asleep();
+                live.stream.rev += 1;
+                live.stream.save(&self.sql)?;
             }
             let mut new = live.follow_status(&self.sql, false, now)?;
             if live.heartbeat_at().is_some_and(|at| at <= now) {

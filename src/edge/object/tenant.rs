@@ -20,7 +20,7 @@ use crate::protocol::client::ClientMetadata;
 use crate::protocol::endpoint_url::UrlPolicy;
 use crate::protocol::jose::jwk;
 use crate::protocol::jose::jws::{self, Alg, SigningHeader};
-use crate::protocol::oauth::{self, AccessToken, ScopeSet};
+use crate::protocol::oauth::{self, AccessToken, Scope, ScopeSet};
 use crate::protocol::secret::Secret;
 use crate::protocol::set::Audience;
 use crate::transmitter::keyring::{self, SigningKey};
@@ -40,6 +40,10 @@ pub struct TenantObject {
     pub(super) alarm: Alarm,
     /// When the copy of the keys was written last.
     copied_at: Seldom,
+    /// And that of the settings.
+    described_at: Seldom,
+    /// How many tenants this instance has been: one that is deleted may be followed by another of its name.
+    pub(super) life: Cell<u32>,
     /// Children whose change this instance is carrying out right now.
     pub(super) busy: RefCell<HashSet<String>>,
     /// Deleted in this life: nothing may touch storage again.
@@ -55,6 +59,8 @@ impl DurableObject for TenantObject {
             sql,
             alarm: Alarm::default(),
             copied_at: Seldom::default(),
+            described_at: Seldom::default(),
+            life: Cell::default(),
             busy: RefCell::default(),
             gone: Cell::default(),
         }
@@ -135,7 +141,7 @@ impl TenantObject {
                 let published = keyring::published(&self.sql)?;
                 // Who asks found no copy, or one without the key it wants.
                 if self.copied_at.due(now_ms()) {
-                    let _ = kv::put(&self.env, &jwks_copy(&tenant), &published).await;
+                    let _ = kv::put_for_a_while(&self.env, &jwks_copy(&tenant), &published).await;
                 }
                 Ok(TenantReply::Jwks(published))
             }
@@ -152,7 +158,7 @@ impl TenantObject {
             TenantCommand::CreateStream(new) => self.create_stream(&settings, tenant, *new).await,
             TenantCommand::Streams { client_id } => {
                 if let Some(client_id) = &client_id {
-                    self.client(client_id)?;
+                    self.client_with(client_id, Scope::SsfRead)?;
                 }
                 let streams = registry::children(&self.sql, Kind::Stream, client_id.as_deref())?;
                 Ok(TenantReply::Children(streams))
@@ -163,7 +169,7 @@ impl TenantObject {
             }
             TenantCommand::Route { event_types, client_id } => {
                 if let Some(client_id) = client_id {
-                    self.client(&client_id)?;
+                    self.client_with(&client_id, Scope::EventsPublish)?;
                 }
                 let supported = registry::settings(&self.sql)?.events_supported();
                 Ok(TenantReply::Route {
@@ -208,9 +214,11 @@ impl TenantObject {
     async fn found(&self, tenant: &str, settings: &crate::protocol::tenant::TenantSettings) -> Answer<TenantReply> {
         // One of this name may have been deleted in this life of the object: that is over, or its row would still be there.
         if self.gone.replace(false) {
+            self.life.set(self.life.get() + 1);
             self.alarm.went_off();
             self.copied_at.forget();
         }
+        self.described_at.forget();
         meta::migrate(&self.sql, registry::MIGRATIONS)?;
         registry::set_name(&self.sql, tenant)?;
         registry::set_settings(&self.sql, settings)?;
@@ -223,8 +231,10 @@ impl TenantObject {
             settings: registry::settings(&self.sql)?,
         };
         // Who asks found no copy. It only saves calls to this object. Nobody keeps one of a service that has no address yet.
-        if tenant != DEFAULT_TENANT || copy.origin.is_some() {
-            let _ = kv::put(&self.env, &tenant_copy(tenant), &copy).await;
+        let settings = context::settings(&self.env).map_err(|error| fault("settings", error))?;
+        let has_address = tenant != DEFAULT_TENANT || copy.origin.is_some() || settings.public_url.is_some();
+        if has_address && self.described_at.due(now_ms()) {
+            let _ = kv::put_for_a_while(&self.env, &tenant_copy(tenant), &copy).await;
         }
         Ok(TenantReply::Described(Box::new(copy)))
     }
@@ -232,6 +242,7 @@ impl TenantObject {
     async fn change_settings(&self, tenant: &str, patch: &serde_json::Value) -> Answer<TenantReply> {
         let changed = registry::settings(&self.sql)?.patched(patch).map_err(Refusal::from)?;
         registry::set_settings(&self.sql, &changed)?;
+        self.described_at.forget();
         let described = self.describe(tenant).await;
         self.tell_terms().await?;
         described
@@ -258,6 +269,7 @@ impl TenantObject {
             Some(pinned) => pinned,
             None => {
                 meta::set(&self.sql, "origin", &origin)?;
+                self.described_at.forget();
                 self.describe(DEFAULT_TENANT).await?;
                 origin
             }
@@ -268,6 +280,18 @@ impl TenantObject {
     pub(super) fn client(&self, client_id: &str) -> Answer<Client> {
         let found = registry::client(&self.sql, client_id)?;
         found.map(|(client, _)| client).ok_or(Refusal::UnknownClient)
+    }
+
+    /// A client, if it still has this scope: its token may be from before that was changed (CIP-2.7.3-4).
+    pub(super) fn client_with(&self, client_id: &str, scope: Scope) -> Answer<Client> {
+        let client = self.client(client_id)?;
+        if client.metadata.scope.permits(scope) {
+            Ok(client)
+        } else {
+            Err(Refusal::Forbidden {
+                detail: "The client is not registered for this scope any more.".to_owned(),
+            })
+        }
     }
 
     fn register_client(&self, metadata: ClientMetadata) -> Answer<TenantReply> {
@@ -341,25 +365,18 @@ impl TenantObject {
     /// twice as long as others may keep our keys, before it signs (design: rotation with overlap), unless it is needed at once.
     async fn signing_key(&self, settings: &Settings, alg: Alg, at_once: bool) -> Answer<SigningKey> {
         let now = now_ms();
-        match keyring::newest(&self.sql, alg)? {
-            Some(key) if key.signs_from <= now => return Ok(key),
-            Some(key) if at_once => {
-                keyring::sign_now(&self.sql, &key.kid)?;
-                return Ok(key);
-            }
-            Some(_) => {}
-            None => {
-                let made = self.make_key(settings, alg, now, at_once).await?;
-                if made.signs_from <= now {
-                    return Ok(made);
-                }
-            }
+        let key = match keyring::newest(&self.sql, alg)? {
+            Some(key) => key,
+            None => self.make_key(settings, alg, now).await?,
+        };
+        if at_once || key.signs_from <= now {
+            return Ok(key);
         }
         let current = keyring::current(&self.sql, alg, now)?;
         current.ok_or_else(|| fault("signing key", "none signs"))
     }
 
-    async fn make_key(&self, settings: &Settings, alg: Alg, now: u64, at_once: bool) -> Answer<SigningKey> {
+    async fn make_key(&self, settings: &Settings, alg: Alg, now: u64) -> Answer<SigningKey> {
         let failed = |error| fault("make a signing key", error);
         let private = crypto::generate(alg).await.map_err(failed)?;
         let key_failed = |error| fault("make a signing key", error);
@@ -380,7 +397,7 @@ impl TenantObject {
             public,
             sealed,
             created_at: now,
-            signs_from: if first || at_once {
+            signs_from: if first {
                 0
             } else {
                 now + 2 * settings.jwks_max_age_s * 1000
@@ -392,7 +409,7 @@ impl TenantObject {
             // There is a copy already, and it lacks this key.
             let tenant = registry::name(&self.sql)?;
             let published = keyring::published(&self.sql)?;
-            let _ = kv::put(&self.env, &jwks_copy(&tenant), &published).await;
+            let _ = kv::put_for_a_while(&self.env, &jwks_copy(&tenant), &published).await;
         }
         Ok(made)
     }

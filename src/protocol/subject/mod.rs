@@ -8,7 +8,6 @@ mod matching;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::json;
 use super::problem::{self, Invalid, Problem};
 use super::set::first_bytes;
 use format::Format;
@@ -41,7 +40,7 @@ pub fn validate(value: &Value) -> Result<(), SubjectError> {
 
 /// Which queue of a stream an event belongs to: equal subjects, however written, share one (SUBID-R-4).
 pub fn lane_key(value: &Value) -> [u8; 8] {
-    first_bytes(&Sha256::digest(json::canonical(value)))
+    first_bytes(&Sha256::digest(identity(value)))
 }
 
 fn format_name(members: &Map<String, Value>) -> Result<&str, SubjectError> {
