@@ -34,7 +34,8 @@ fn malformed_json_is_refused() {
     for route in ROUTES.iter().filter(|route| route.takes == Takes::Json) {
         let (path, client) = (route.path(&world), route.client(&world));
         for body in MALFORMED.iter().copied().chain([deep.as_slice(), &endless]) {
-            let answer = world.problem(&client, &Bad::body(&path, "application/json", body), 400);
+            let request = Bad::sent(route.method, &path, "application/json", body);
+            let answer = world.problem(&client, &request, 400);
             assert_eq!(
                 answer.json().get("pointer"),
                 None,
@@ -44,11 +45,13 @@ fn malformed_json_is_refused() {
         // A poll may have an empty body (POLL-R-8); nothing else may.
         if route.pattern != "/ssf/poll/{stream_id}" {
             for empty in [&b""[..], b" \n"] {
-                world.problem(&client, &Bad::body(&path, "application/json", empty), 400);
+                let request = Bad::sent(route.method, &path, "application/json", empty);
+                world.problem(&client, &request, 400);
             }
         }
         for no_object in ["[]", "null", "1", "\"{}\"", "true"] {
-            let answer = world.problem(&client, &Bad::json(&path, no_object), 400);
+            let request = Bad::sent(route.method, &path, "application/json", no_object.as_bytes());
+            let answer = world.problem(&client, &request, 400);
             assert_eq!(answer.json()["pointer"], json!(""), "the whole document is wrong");
         }
     }
@@ -67,12 +70,12 @@ fn a_body_that_says_it_is_something_else_is_not_read() {
             "application/json-seq",
             "*/*",
         ] {
-            world.problem(&client, &Bad::body(&path, wrong, b"{}"), 415);
+            world.problem(&client, &Bad::sent(route.method, &path, wrong, b"{}"), 415);
         }
         // SSF-8-8: any spelling of the right type, or none, gets as far as the body.
         for right in [Some("application/json"), Some("Application/JSON; charset=utf-8"), None] {
             let request = Bad {
-                method: "POST",
+                method: route.method,
                 path: &path,
                 content_type: right,
                 body: b"{",

@@ -3,34 +3,20 @@
 use serde_json::json;
 
 use crate::harness::{Answer, ScriptedTransmitter};
-use crate::support::{ACME_AUDIENCE, Source, assert_problem, event};
+use crate::support::{ACME_AUDIENCE, Source, assert_problem};
 
 use super::routes::{ROUTES, Route, Takes};
 use super::world::{Bad, World};
 
 /// A good body of exactly this many bytes, and the status it gets.
-fn good_body(route: &Route, length: usize) -> (Vec<u8>, u16) {
-    let (mut body, status, padding) = match route.pattern {
-        "/ssf/streams" => ("{}".to_owned(), 201, b' '),
-        "/ssf/poll/{stream_id}" => (json!({"returnImmediately": true}).to_string(), 200, b' '),
-        "/events" => (
-            json!({"events": [event("evt-long", "ana@example.com")]}).to_string(),
-            202,
-            b' ',
-        ),
-        "/admin/clients" => (
-            json!({"client_name": "Long", "scope": "events.publish"}).to_string(),
-            201,
-            b' ',
-        ),
-        "/admin/sources" => (
-            json!({"issuer": "https://idp.example", "audience": ACME_AUDIENCE}).to_string(),
-            201,
-            b' ',
-        ),
+fn good_body(world: &World, route: &Route, length: usize) -> (Vec<u8>, u16) {
+    let (mut body, status, padding) = match route.takes {
         // Empty parameters are none.
-        "/oauth/token" => ("grant_type=client_credentials".to_owned(), 200, b'&'),
-        other => panic!("no good body for {other}"),
+        Takes::Form => ("grant_type=client_credentials".to_owned(), 200, b'&'),
+        _ => {
+            let (body, status) = route.good_body(world);
+            (body.to_string(), status, b' ')
+        }
     };
     assert!(body.len() <= length);
     body.extend(std::iter::repeat_n(char::from(padding), length - body.len()));
@@ -49,7 +35,7 @@ fn content_type(route: &Route) -> &'static str {
 fn one_byte_too_many_is_too_many() {
     let world = World::start();
     let with_bodies: Vec<&Route> = ROUTES.iter().filter(|route| route.takes != Takes::Nothing).collect();
-    assert_eq!(with_bodies.len(), 7);
+    assert_eq!(with_bodies.len(), 19);
     for route in &with_bodies {
         let client = match route.pattern {
             "/oauth/token" => world
@@ -64,9 +50,10 @@ fn one_byte_too_many_is_too_many() {
         for length in [route.limit() + 1, drained * 1024 * 1024] {
             let body = match route.takes {
                 Takes::Set => vec![b'a'; length],
-                _ => good_body(route, length).0,
+                _ => good_body(&world, route, length).0,
             };
-            let answer = world.problem(&client, &Bad::body(&path, content_type(route), &body), 413);
+            let request = Bad::sent(route.method, &path, content_type(route), &body);
+            let answer = world.problem(&client, &request, 413);
             let detail = answer.json()["detail"].as_str().unwrap_or_default().to_owned();
             assert!(
                 detail.contains(&route.limit().to_string()),
@@ -84,9 +71,9 @@ fn one_byte_too_many_is_too_many() {
                 .basic(&world.acme.client_id, &world.acme.client_secret),
             _ => route.client(&world),
         };
-        let (body, status) = good_body(route, route.limit());
+        let (body, status) = good_body(&world, route, route.limit());
         client.send(
-            "POST",
+            route.method,
             &route.path(&world),
             &[("content-type", content_type(route))],
             &body,
@@ -102,11 +89,8 @@ fn who_may_not_call_hears_that_however_much_was_sent() {
         let large = vec![b' '; route.limit()];
         for _ in 0..10 {
             let path = route.path(&world);
-            world.problem(
-                &world.instance.anyone(),
-                &Bad::body(&path, "application/json", &large),
-                401,
-            );
+            let request = Bad::sent(route.method, &path, "application/json", &large);
+            world.problem(&world.instance.anyone(), &request, 401);
         }
     }
     world.assert_unchanged();

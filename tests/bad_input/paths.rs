@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::json;
+
 use crate::support::{assert_problem, without_request_id};
 
 use super::routes::{Caller, ROUTES, Takes, patterns};
@@ -36,28 +38,43 @@ fn an_id_that_nobody_has_is_not_found() {
         let (before, rest) = route.pattern.split_once('{').expect("a parameter");
         let (_, after) = rest.split_once('}').expect("a parameter ends");
         let client = route.client(&world);
+        let body = match route.takes {
+            Takes::Json => route.good_body(&world).0.to_string(),
+            _ => String::new(),
+        };
         let mut answers = BTreeSet::new();
         for id in &unknown {
             let path = format!("{before}{id}{after}");
             let request = match route.takes {
                 Takes::Set => Bad::body(&path, "application/secevent+jwt", b"a.b.c"),
-                _ => Bad {
-                    method: route.method,
-                    path: &path,
-                    content_type: None,
-                    body: b"",
-                },
+                Takes::Json => Bad::sent(route.method, &path, "application/json", body.as_bytes()),
+                Takes::Nothing | Takes::Form => Bad::bare(route.method, &path),
             };
             let answer = world.problem(&client, &request, 404);
             answers.insert(format!("{:?}", without_request_id(&answer)));
         }
         assert_eq!(answers.len(), 1, "all unknown ids look alike: {answers:?}");
     }
-    // The other place for an id.
+    // The other places for an id: the query, and the body.
     for id in &unknown {
         let path = format!("/ssf/streams?stream_id={id}");
         world.problem(&world.acme.api, &Bad::bare("GET", &path), 404);
         world.problem(&world.acme.api, &Bad::bare("DELETE", &path), 404);
+        let path = format!("/ssf/status?stream_id={id}");
+        world.problem(&world.acme.api, &Bad::bare("GET", &path), 404);
+    }
+    for route in ROUTES.iter().filter(|route| route.takes == Takes::Json) {
+        let (good, _) = route.good_body(&world);
+        if good.get("stream_id").is_none() {
+            continue;
+        }
+        for id in [&forged, &upper, &swapped_end, "x", "0", "%00", "é", "' OR 1=1 --"] {
+            let mut body = good.clone();
+            body["stream_id"] = json!(id);
+            let body = body.to_string();
+            let request = Bad::sent(route.method, route.pattern, "application/json", body.as_bytes());
+            world.problem(&world.acme.api, &request, 404);
+        }
     }
     // A source's id is no stream's, and the other way round.
     let operator = world.instance.operator();
@@ -189,6 +206,12 @@ fn lists_are_asked_for_in_bounds() {
             operator.get(&good, 200);
         }
     }
+    // A page of tenants begins after a name.
+    for value in ["0", "-1", "x", "201"] {
+        let path = format!("/admin/tenants?limit={value}");
+        world.problem(&operator, &Bad::bare("GET", &path), 400);
+    }
+    operator.get("/admin/tenants?limit=200&after=", 200);
     world.assert_unchanged();
 }
 

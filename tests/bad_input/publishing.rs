@@ -6,6 +6,9 @@ use crate::support::{CREDENTIAL_CHANGE, SESSION_REVOKED, event, pointer_of, publ
 
 use super::world::{Bad, World};
 
+const VERIFICATION: &str = "https://schemas.openid.net/secevent/ssf/event-type/verification";
+const STREAM_UPDATED: &str = "https://schemas.openid.net/secevent/ssf/event-type/stream-updated";
+
 /// One event in which something is changed.
 fn with(name: &str, value: Value) -> Value {
     let mut changed = event("evt-bad", "ana@example.com");
@@ -36,7 +39,6 @@ fn cases() -> Vec<(Value, &'static str)> {
         .collect();
     let mut crowded = json!(members);
     crowded["format"] = json!("complex");
-    let verification = "https://schemas.openid.net/secevent/ssf/event-type/verification";
     vec![
         (json!({}), "/events"),
         (json!({"events": null}), "/events"),
@@ -55,7 +57,9 @@ fn cases() -> Vec<(Value, &'static str)> {
             with("type", json!("https://vendor.example/event/unheard-of")),
             "/events/0/type",
         ),
-        (of_type(verification, json!({"state": "x"})), "/events/0/type"),
+        // SSF's own two are the transmitter's to send.
+        (of_type(VERIFICATION, json!({"state": "x"})), "/events/0/type"),
+        (of_type(STREAM_UPDATED, json!({"status": "paused"})), "/events/0/type"),
         // The subject (RFC 9493): exactly the members of its format.
         (without("sub_id"), "/events/0/sub_id"),
         (with("sub_id", json!("ana@example.com")), "/events/0/sub_id"),

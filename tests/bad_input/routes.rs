@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use crate::harness::Client;
+use serde_json::{Value, json};
 
-use super::world::World;
+use crate::harness::Client;
+use crate::support::{ACME_AUDIENCE, event};
+
+use super::world::{TENANT, World};
 
 /// Whose credentials a route wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,15 +62,33 @@ pub const ROUTES: &[Route] = &[
     route("POST", "/oauth/token", Anyone, Form),
     route("GET", "/ssf/streams", Reader, Nothing),
     route("POST", "/ssf/streams", Manager, Json),
+    route("PATCH", "/ssf/streams", Manager, Json),
+    route("PUT", "/ssf/streams", Manager, Json),
     route("DELETE", "/ssf/streams", Manager, Nothing),
+    route("GET", "/ssf/status", Reader, Nothing),
+    route("POST", "/ssf/status", Manager, Json),
+    route("POST", "/ssf/subjects/add", Manager, Json),
+    route("POST", "/ssf/subjects/remove", Manager, Json),
+    route("POST", "/ssf/verification", Manager, Json),
     route("POST", "/ssf/poll/{stream_id}", Manager, Json),
     route("POST", "/events", Publisher, Json),
     route("POST", "/receive/{source_id}", Transmitter, Set),
+    route("GET", "/admin/tenants", Operator, Nothing),
+    route("POST", "/admin/tenants", Operator, Json),
+    route("GET", "/admin/tenants/{tenant}", Operator, Nothing),
+    route("PATCH", "/admin/tenants/{tenant}", Operator, Json),
+    route("DELETE", "/admin/tenants/{tenant}", Operator, Nothing),
     route("GET", "/admin/clients", Operator, Nothing),
     route("POST", "/admin/clients", Operator, Json),
     route("GET", "/admin/clients/{client_id}", Operator, Nothing),
+    route("PATCH", "/admin/clients/{client_id}", Operator, Json),
+    route("DELETE", "/admin/clients/{client_id}", Operator, Nothing),
     route("GET", "/admin/streams", Operator, Nothing),
     route("GET", "/admin/streams/{stream_id}", Operator, Nothing),
+    route("PATCH", "/admin/streams/{stream_id}", Operator, Json),
+    route("DELETE", "/admin/streams/{stream_id}", Operator, Nothing),
+    route("POST", "/admin/streams/{stream_id}/subjects", Operator, Json),
+    route("POST", "/admin/streams/{stream_id}/explain", Operator, Json),
     route("GET", "/admin/streams/{stream_id}/deliveries", Operator, Nothing),
     route("GET", "/admin/streams/{stream_id}/dead-letters", Operator, Nothing),
     route("GET", "/admin/sources", Operator, Nothing),
@@ -84,11 +105,36 @@ impl Route {
             .pattern
             .replace("{stream_id}", &world.polled.id)
             .replace("{source_id}", &world.source.id)
-            .replace("{client_id}", &world.acme.client_id);
-        if (self.method, self.pattern) == ("DELETE", "/ssf/streams") {
-            world.polled.path()
-        } else {
-            path
+            .replace("{client_id}", &world.acme.client_id)
+            .replace("{tenant}", TENANT);
+        match (self.method, self.pattern) {
+            ("DELETE", "/ssf/streams") | ("GET", "/ssf/status") => format!("{path}?stream_id={}", world.polled.id),
+            _ => path,
+        }
+    }
+
+    /// A JSON body that it takes in this world, and the status that it answers.
+    pub fn good_body(&self, world: &World) -> (Value, u16) {
+        let stream_id = &world.polled.id;
+        let subject = json!({"format": "email", "email": "ana@example.com"});
+        match (self.method, self.pattern) {
+            ("POST", "/ssf/streams") => (json!({}), 201),
+            ("PATCH" | "PUT", "/ssf/streams") => (json!({"stream_id": stream_id}), 200),
+            ("POST", "/ssf/status") => (json!({"stream_id": stream_id, "status": "enabled"}), 200),
+            ("POST", "/ssf/subjects/add") => (json!({"stream_id": stream_id, "subject": subject}), 200),
+            ("POST", "/ssf/subjects/remove") => (json!({"stream_id": stream_id, "subject": subject}), 204),
+            ("POST", "/ssf/verification") => (json!({"stream_id": stream_id}), 204),
+            ("POST", "/ssf/poll/{stream_id}") => (json!({"returnImmediately": true}), 200),
+            ("POST", "/events") => (json!({"events": [event("evt-good", "ana@example.com")]}), 202),
+            ("POST", "/admin/tenants") => (json!({"tenant": "another"}), 201),
+            ("PATCH", "/admin/tenants/{tenant}") => (json!({"default_subjects": "NONE"}), 200),
+            ("POST", "/admin/clients") => (json!({"client_name": "Good", "scope": "events.publish"}), 201),
+            ("PATCH", "/admin/clients/{client_id}") => (json!({"client_name": "Good"}), 200),
+            ("PATCH", "/admin/streams/{stream_id}") => (json!({"status": "enabled"}), 200),
+            ("POST", "/admin/streams/{stream_id}/subjects") => (json!({"add": [subject]}), 200),
+            ("POST", "/admin/streams/{stream_id}/explain") => (event("evt-good", "ana@example.com"), 200),
+            ("POST", "/admin/sources") => (json!({"issuer": "https://idp.example", "audience": ACME_AUDIENCE}), 201),
+            other => panic!("no good body for {other:?}"),
         }
     }
 

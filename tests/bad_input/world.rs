@@ -40,8 +40,12 @@ impl<'a> Bad<'a> {
     }
 
     pub fn body(path: &'a str, content_type: &'a str, body: &'a [u8]) -> Self {
+        Self::sent("POST", path, content_type, body)
+    }
+
+    pub fn sent(method: &'a str, path: &'a str, content_type: &'a str, body: &'a [u8]) -> Self {
         Self {
-            method: "POST",
+            method,
             path,
             content_type: Some(content_type),
             body,
@@ -57,6 +61,12 @@ impl<'a> Bad<'a> {
         }
     }
 }
+
+/// The tenant that is there beside `default`.
+pub const TENANT: &str = "acme";
+
+/// Members of a stream's health that change by themselves, or by being looked at.
+const RESTLESS: [&str; 3] = ["next_wake_at", "rows_read", "rows_written"];
 
 /// How many refused requests go by before the world is looked at: one look costs ten requests.
 const LOOK_AFTER: usize = 25;
@@ -75,6 +85,8 @@ impl World {
         let polled = acme.poll_stream();
         let pushed = acme.push_stream(&receiver.url("/events"));
         let source = Source::register(&instance, &instance.origin(), ACME_AUDIENCE);
+        let tenant = json!({"tenant": TENANT});
+        instance.operator().post_json("/admin/tenants", &tenant, 201);
         publish(&instance.operator(), &[event("evt-0", "ana@example.com")]);
         polled.poll_now();
         eventually("the event is delivered", || {
@@ -149,14 +161,17 @@ impl World {
         let operator = self.instance.operator();
         let health = [&self.polled, &self.pushed].map(|stream| {
             let mut health = stream.health(&self.instance);
-            let members = health.as_object_mut().expect("an object");
-            // An instant that passes by itself, and what looking itself costs.
-            members.remove("next_wake_at");
-            members.remove("rows_read");
+            health
+                .as_object_mut()
+                .expect("an object")
+                .retain(|name, _| !RESTLESS.contains(&name.as_str()));
             health
         });
+        let settings = ["default", TENANT].map(|name| operator.get(&format!("/admin/tenants/{name}"), 200));
         let dead = [&self.polled, &self.pushed].map(|stream| stream.dead_letters(&self.instance));
         json!({
+            "tenants": operator.get("/admin/tenants", 200),
+            "settings": settings,
             "clients": operator.get("/admin/clients", 200),
             "streams": operator.get("/admin/streams", 200),
             "sources": operator.get("/admin/sources", 200),

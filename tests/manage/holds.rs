@@ -143,16 +143,17 @@ fn under_a_hold_the_receivers_own_wish_is_kept() {
         tried,
         "nothing passes an endpoint that is gone"
     );
-    // With nothing to ask it with, the endpoint's last word stands.
+    // With nothing else to ask it with, a verification event does: SSF-8.1.4-1, without a state (SSF-8.1.4.2-3).
     endpoint.otherwise(Reply::status(202));
     let answer = stream.try_status(&json!({"status": "enabled"}), 202);
     assert_eq!(answer.json()["status"], json!("paused"));
-    Tenant::default(instance).publish(&[about_ana("evt-2")]);
-    eventually("the next event has asked it", || {
+    eventually("the endpoint was asked", || {
         (stream.status() == json!({"status": "enabled"})).then_some(())
     });
+    Tenant::default(instance).publish(&[about_ana("evt-2")]);
+    endpoint.wait_for(tried + 2);
     let heard = || pushed_to(endpoint, "/events")[tried..].to_vec();
-    assert_eq!(events_and_truth("enabled", heard), ["evt-2"]);
+    assert_eq!(events_and_truth("enabled", heard), ["verification", "evt-2"]);
 }
 
 /// SSF-6.1.1-4: what the endpoint refused was the old secret; nobody has to wait, or ask, for the new one to be tried.

@@ -87,7 +87,7 @@ fn an_event_goes_from_its_publisher_to_an_inbox() {
     assert_eq!(stream.health(&instance)["queued_events"], json!(0));
 }
 
-/// SSF-7.1: absolute URLs below the issuer, and only for what is there. RFC 8414 and RFC 9728 lead to the token endpoint.
+/// SSF-7.1: absolute URLs below the issuer. RFC 8414 and RFC 9728 lead to the token endpoint.
 fn check_metadata(instance: &Instance) {
     let origin = instance.origin();
     let metadata = instance.anyone().get("/.well-known/ssf-configuration", 200);
@@ -107,18 +107,15 @@ fn check_metadata(instance: &Instance) {
         json!([{"spec_urn": "urn:ietf:rfc:6749"}])
     );
     assert_eq!(metadata["default_subjects"], json!("ALL"));
-    for absent in [
-        "status_endpoint",
-        "add_subject_endpoint",
-        "remove_subject_endpoint",
-        "verification_endpoint",
+    for (member, path) in [
+        ("status_endpoint", "/ssf/status"),
+        ("add_subject_endpoint", "/ssf/subjects/add"),
+        ("remove_subject_endpoint", "/ssf/subjects/remove"),
+        ("verification_endpoint", "/ssf/verification"),
     ] {
-        assert_eq!(
-            metadata.get(absent),
-            None,
-            "SSF-7.1-18: what is not there is not advertised"
-        );
+        assert_eq!(metadata[member], json!(format!("{origin}{path}")), "SSF-7.1-18");
     }
+    assert_eq!(metadata.get("critical_subject_members"), None, "SSF-7.2.3-3: never []");
 
     let resource = instance.anyone().get("/.well-known/oauth-protected-resource", 200);
     assert_eq!(resource["resource"], json!(origin));

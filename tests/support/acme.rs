@@ -13,6 +13,8 @@ pub const ACME_AUDIENCE: &str = "https://acme.example";
 
 /// A registered client with an access token for all its scopes.
 pub struct Acme {
+    /// Where its tenant lives, below the origin: empty for `default`.
+    base: String,
     pub client_id: String,
     pub client_secret: String,
     pub token: String,
@@ -36,12 +38,20 @@ impl Acme {
             "audience": ACME_AUDIENCE,
             "push_endpoints": push_endpoints,
         });
-        let registered = instance.operator().post_json("/admin/clients", &registration, 201);
+        Self::of_tenant(instance, "", &registration)
+    }
+
+    /// Any client of the tenant that lives under `base`.
+    #[track_caller]
+    pub fn of_tenant(instance: &Instance, base: &str, registration: &Value) -> Self {
+        let path = format!("{base}/admin/clients");
+        let registered = instance.operator().post_json(&path, registration, 201);
         let text = |name: &str| registered[name].as_str().expect("a string").to_owned();
         let (client_id, client_secret) = (text("client_id"), text("client_secret"));
-        let token = token(instance, &client_id, &client_secret);
+        let token = token(instance, base, &client_id, &client_secret);
         let api = instance.anyone().bearer(&token);
         Self {
+            base: base.to_owned(),
             client_id,
             client_secret,
             token,
@@ -52,7 +62,12 @@ impl Acme {
     /// Asks for another access token.
     #[track_caller]
     pub fn new_token(&self, instance: &Instance) -> String {
-        token(instance, &self.client_id, &self.client_secret)
+        token(instance, &self.base, &self.client_id, &self.client_secret)
+    }
+
+    /// Where the operator manages it.
+    pub fn path(&self) -> String {
+        format!("{}/admin/clients/{}", self.base, self.client_id)
     }
 
     /// Creates a stream that is polled.
@@ -70,8 +85,9 @@ impl Acme {
     /// Creates any stream.
     #[track_caller]
     pub fn stream(&self, request: &Value) -> Stream {
-        let configuration = self.api.post_json("/ssf/streams", request, 201);
+        let configuration = self.api.post_json(&format!("{}/ssf/streams", self.base), request, 201);
         Stream {
+            base: self.base.clone(),
             id: configuration["stream_id"]
                 .as_str()
                 .expect("a stream has an id")
@@ -83,14 +99,19 @@ impl Acme {
 }
 
 #[track_caller]
-fn token(instance: &Instance, client_id: &str, client_secret: &str) -> String {
+fn token(instance: &Instance, base: &str, client_id: &str, client_secret: &str) -> String {
     let client = instance.anyone().basic(client_id, client_secret);
-    let answer = client.post_form("/oauth/token", &[("grant_type", "client_credentials")], 200);
+    let answer = client.post_form(
+        &format!("{base}/oauth/token"),
+        &[("grant_type", "client_credentials")],
+        200,
+    );
     answer["access_token"].as_str().expect("an access token").to_owned()
 }
 
 /// A stream as its receiver knows it.
 pub struct Stream {
+    base: String,
     pub id: String,
     pub configuration: Value,
     api: Client,
@@ -99,12 +120,23 @@ pub struct Stream {
 impl Stream {
     /// Where it is polled.
     pub fn poll_path(&self) -> String {
-        format!("/ssf/poll/{}", self.id)
+        format!("{}/ssf/poll/{}", self.base, self.id)
     }
 
     /// Where it is read and deleted.
     pub fn path(&self) -> String {
-        format!("/ssf/streams?stream_id={}", self.id)
+        format!("{}/ssf/streams?stream_id={}", self.base, self.id)
+    }
+
+    /// Where the operator manages it, and what follows.
+    pub fn admin_path(&self, rest: &str) -> String {
+        format!("{}/admin/streams/{}{rest}", self.base, self.id)
+    }
+
+    /// Its configuration as it is now.
+    #[track_caller]
+    pub fn read(&self) -> Value {
+        self.api.get(&self.path(), 200)
     }
 
     /// Polls as the request says.
@@ -133,23 +165,19 @@ impl Stream {
     /// How the operator sees it.
     #[track_caller]
     pub fn health(&self, instance: &Instance) -> Value {
-        instance.operator().get(&format!("/admin/streams/{}", self.id), 200)
+        instance.operator().get(&self.admin_path(""), 200)
     }
 
     /// The last attempts, newest first.
     #[track_caller]
     pub fn deliveries(&self, instance: &Instance) -> Vec<Value> {
-        let answer = instance
-            .operator()
-            .get(&format!("/admin/streams/{}/deliveries", self.id), 200);
+        let answer = instance.operator().get(&self.admin_path("/deliveries"), 200);
         answer["deliveries"].as_array().expect("an array").clone()
     }
 
     #[track_caller]
     pub fn dead_letters(&self, instance: &Instance) -> Vec<Value> {
-        let answer = instance
-            .operator()
-            .get(&format!("/admin/streams/{}/dead-letters", self.id), 200);
+        let answer = instance.operator().get(&self.admin_path("/dead-letters"), 200);
         answer["dead_letters"].as_array().expect("an array").clone()
     }
 }

@@ -7,10 +7,12 @@ mod events;
 mod reconfigure;
 mod set;
 mod source;
+mod tenant;
 
-pub use acme::{ACME_AUDIENCE, Acme, POLL, PUSH, Stream};
+pub use acme::{ACME_AUDIENCE, Acme, POLL, PUSH, Stream, sets};
 pub use answers::{assert_problem, pointer_of, without_request_id};
 pub use events::{ACCOUNT_DISABLED, CREDENTIAL_CHANGE, SESSION_REVOKED, event, publish};
 pub use reconfigure::{KEY_ENCRYPTION_KEY, restart_with};
 pub use set::Set;
 pub use source::Source;
+pub use tenant::Tenant;

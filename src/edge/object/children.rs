@@ -110,9 +110,12 @@ impl TenantObject {
         };
         let object = self.stream_object(&stream.tenant, &child.id)?;
         let requested = stream.configuration.events_requested.as_deref();
-        self.create_child(&child, requested, async || Ok(object.tell(command).await?.map(|_| ())))
-            .await?;
-        Ok(TenantReply::Stream(Box::new(stream)))
+        let created = self.create_child(&child, requested, async || Ok(object.tell(command).await?.map(|_| ())));
+        match created.await {
+            // Its client is gone, and then no token of it is good for anything.
+            Err(Refusal::Gone) => Err(Refusal::UnknownClient),
+            created => created.map(|()| TenantReply::Stream(Box::new(stream))),
+        }
     }
 
     /// Changes what the receiver may change. Routes are widened before the stream knows, and narrowed when it does.
@@ -283,8 +286,13 @@ impl TenantObject {
         };
         let object = stub::tenant(&self.env, &tenant).map_err(|error| call_failed(&error))?;
         let command = TenantCommand::Found { tenant, settings };
-        self.create_child(&child, None, async || Ok(object.tell(command).await?.map(|_| ())))
-            .await?;
+        let created = self.create_child(&child, None, async || Ok(object.tell(command).await?.map(|_| ())));
+        created.await.map_err(|refusal| match refusal {
+            Refusal::Gone => Refusal::Conflict {
+                detail: "The tenant was deleted while it was created.".to_owned(),
+            },
+            refusal => refusal,
+        })?;
         Ok(TenantReply::Child(Child {
             state: State::Active,
             ..child
@@ -404,19 +412,23 @@ impl TenantObject {
         }
         meta::migrate(&self.sql, registry::MIGRATIONS)?;
         registry::set_closing(&self.sql)?;
+        let life = self.life.get();
+        let over = || self.gone.get() || self.life.get() != life;
         let _ = kv::delete(&self.env, &tenant_copy(tenant)).await;
         let _ = kv::delete(&self.env, &jwks_copy(tenant)).await;
         let started = now_ms();
-        let life = self.life.get();
         let mut last = String::new();
         let mut failed = None;
         loop {
+            if over() {
+                // Somebody else was faster; there may even be a new tenant of this name.
+                return Ok(TenantReply::Done);
+            }
             let children = registry::some_children(&self.sql, &last, AT_ONCE)?;
             let Some(end) = children.last() else { break };
             last.clone_from(&end.id);
             let deleted = together(children.iter().map(|child| self.delete_object(child))).await;
-            if self.gone.get() || self.life.get() != life {
-                // Somebody else was faster; there may even be a new tenant of this name.
+            if over() {
                 return Ok(TenantReply::Done);
             }
             for (child, deleted) in children.iter().zip(deleted) {
