@@ -151,7 +151,8 @@ fn under_a_hold_the_receivers_own_wish_is_kept() {
         (stream.status() == json!({"status": "enabled"})).then_some(())
     });
     Tenant::default(instance).publish(&[about_ana("evt-2")]);
-    endpoint.wait_for(tried + 2);
+    // The question, that the stream is enabled, the event.
+    endpoint.wait_for(tried + 3);
     let heard = || pushed_to(endpoint, "/events")[tried..].to_vec();
     assert_eq!(events_and_truth("enabled", heard), ["verification", "evt-2"]);
 }

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::pointer_of;
+use crate::support::{assert_problem, pointer_of};
 
 use super::{Scene, about, email, opaque};
 
@@ -30,43 +30,83 @@ fn comes_to_the_first(scene: &Scene, subject: &Value) -> bool {
     scene.stream.poll_now().len() > before
 }
 
+/// SSF-7.1-14, SSF-7.1-15: `default_subjects` is about new streams.
 #[test]
-fn the_nearest_choice_counts_and_a_change_of_it_counts_at_once() {
+fn a_stream_begins_as_its_client_says_and_else_as_its_tenant_does() {
     let scene = Scene::start(&json!({}));
     let operator = scene.instance.operator();
-    let ana = email("ana@quarry.example");
-    let tell_client = |value: Value| {
-        operator.patch_json(&scene.client.path(), &json!({"default_subjects": value}), 200);
-    };
-    let tell_tenant = |value: Value| {
+    for (tenant, client, begins_with) in [
+        (json!(null), json!(null), "ALL"),
+        (json!("NONE"), json!(null), "NONE"),
+        (json!("NONE"), json!("ALL"), "ALL"),
+        (json!("ALL"), json!("NONE"), "NONE"),
+        (json!("ALL"), json!("ALL"), "ALL"),
+    ] {
         scene
             .tenant
-            .change(&scene.instance, &json!({"default_subjects": value}));
-    };
+            .change(&scene.instance, &json!({"default_subjects": tenant}));
+        operator.patch_json(&scene.client.path(), &json!({"default_subjects": client}), 200);
+        let stream = scene.client.poll_stream();
+        let shown = stream.health(&scene.instance)["default_subjects"].clone();
+        assert_eq!(shown, json!(begins_with), "tenant {tenant}, client {client}");
+        scene.tenant.publish(&operator, &[about(&email("ana@quarry.example"))]);
+        let came = stream.poll_now().len() == 1;
+        assert_eq!(came, begins_with == "ALL", "tenant {tenant}, client {client}");
+        stream.delete();
+    }
+}
+
+/// A stream that began with nobody must not tell of everybody because somebody changed a default.
+#[test]
+fn a_stream_stays_as_it_began_until_the_operator_says_otherwise() {
+    let scene = Scene::with_nobody();
+    let operator = scene.instance.operator();
+    let ana = email("ana@quarry.example");
     let assert_in = |expected: bool, what: &str| {
         assert_eq!(scene.delivers(&ana), expected, "{what}");
         let shown = if expected { "ALL" } else { "NONE" };
         assert_eq!(default_subjects(&scene), json!(shown), "{what}");
     };
-    assert_in(true, "the default of all");
-    tell_tenant(json!("NONE"));
-    assert_in(false, "the tenant's");
-    tell_client(json!("ALL"));
-    assert_in(true, "the client's, over the tenant's");
-    choose(&scene, &json!("NONE"));
-    assert_in(false, "the stream's, over the client's");
-    tell_client(json!("NONE"));
-    tell_tenant(json!("ALL"));
+    assert_in(false, "as the tenant had it");
+    scene
+        .tenant
+        .change(&scene.instance, &json!({"default_subjects": "ALL"}));
+    assert_in(false, "the tenant's change is for new streams");
+    operator.patch_json(&scene.client.path(), &json!({"default_subjects": "ALL"}), 200);
+    assert_in(false, "and so is the client's");
     choose(&scene, &json!("ALL"));
-    assert_in(true, "the stream's again");
+    assert_in(true, "the operator's is for this one");
+    operator.patch_json(&scene.client.path(), &json!({"default_subjects": "NONE"}), 200);
+    assert_in(true, "and holds");
+    // `null` is what a new stream would begin with.
     choose(&scene, &Value::Null);
-    assert_in(false, "the client's, as before");
-    tell_client(Value::Null);
+    assert_in(false, "the client's");
+    operator.patch_json(&scene.client.path(), &json!({"default_subjects": null}), 200);
+    choose(&scene, &Value::Null);
     assert_in(true, "the tenant's");
-    tell_tenant(json!("NONE"));
-    assert_in(false, "and what becomes of it");
-    tell_tenant(Value::Null);
-    assert_in(true, "the default of all");
+}
+
+/// CIP-2.4.2-1
+#[test]
+fn a_stream_of_the_interop_profile_has_everybody_in_it_as_long_as_it_is_one() {
+    let scene = Scene::with_nobody();
+    let operator = scene.instance.operator();
+    let ana = email("ana@quarry.example");
+    let profile = |name: Value| {
+        operator.patch_json(&scene.client.path(), &json!({"profile": name}), 200);
+    };
+    assert!(!scene.delivers(&ana));
+    profile(json!("caep_interop"));
+    assert!(scene.delivers(&ana));
+    assert_eq!(default_subjects(&scene), json!("ALL"));
+    let request = json!({"default_subjects": "NONE"});
+    assert_problem(
+        &operator.send_json("PATCH", &scene.stream.admin_path(""), &request, 409),
+        409,
+    );
+    assert!(scene.delivers(&ana));
+    profile(json!("ssf"));
+    assert!(!scene.delivers(&ana), "as it began");
 }
 
 #[test]

@@ -64,10 +64,10 @@ fn each_rule_has_its_name_and_decides_as_it_says() {
     let matched = assert_rule(&ana, "subject_in_grace", true)["matched"].clone();
     assert!(matched["until"].is_u64(), "{matched}");
 
-    scene.tenant.change(
-        &scene.instance,
-        &json!({"subject_removal_grace": 0, "default_subjects": "ALL"}),
-    );
+    scene
+        .tenant
+        .change(&scene.instance, &json!({"subject_removal_grace": 0}));
+    operate(&scene, &json!({"default_subjects": "ALL"}));
     assert_rule(&email("bob@quarry.example"), "subject_default", true);
     scene.remove(&complex("tenant=A user=u"));
     let explained = assert_rule(&complex("tenant=A user=u session=s"), "subject_removed", false);

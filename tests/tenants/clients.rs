@@ -118,7 +118,7 @@ fn what_a_client_is_allowed_narrows_streams_that_are_there_at_once() {
 }
 
 #[test]
-fn profile_and_subjects_of_a_client_reach_its_streams_at_once() {
+fn the_profile_of_a_client_reaches_its_streams_at_once() {
     let instance = Instance::start(Options::default());
     let acme = Tenant::create(&instance, "acme", &json!({"default_subjects": "NONE"}));
     let operator = instance.operator();
@@ -126,13 +126,13 @@ fn profile_and_subjects_of_a_client_reach_its_streams_at_once() {
     let stream = client.poll_stream();
     for (patch, profile, default_subjects) in [
         (json!({}), "ssf", "NONE"),
-        (json!({"default_subjects": "ALL"}), "ssf", "ALL"),
-        (json!({"profile": "legacy_subject"}), "legacy_subject", "ALL"),
-        (json!({"default_subjects": null}), "legacy_subject", "NONE"),
+        // This is for new streams, as in the tenant.
+        (json!({"default_subjects": "ALL"}), "ssf", "NONE"),
+        (json!({"profile": "legacy_subject"}), "legacy_subject", "NONE"),
         // CIP-2.4.2-1: that receiver never adds a subject.
         (json!({"profile": "caep_interop"}), "caep_interop", "ALL"),
-        (json!({"default_subjects": "ALL"}), "caep_interop", "ALL"),
-        (json!({"profile": null, "default_subjects": null}), "ssf", "NONE"),
+        (json!({"default_subjects": null}), "caep_interop", "ALL"),
+        (json!({"profile": null}), "ssf", "NONE"),
     ] {
         let shown = operator.patch_json(&client.path(), &patch, 200);
         assert_eq!(shown["profile"], json!(profile), "{patch}");
@@ -268,8 +268,12 @@ fn a_clients_rights_change_for_what_it_does_from_then_on() {
     assert_eq!(acme.publish(&operator, &[event("evt-1", "ana@example.com")]), 2);
     receiver.wait_for(2);
 
-    // Scopes are those of the next token.
+    // A scope that is gone is gone for the older token, too, and the next one does not have it.
     operator.patch_json(&client.path(), &json!({"scope": "ssf.read"}), 200);
+    client.api.get(&streams, 200);
+    assert_problem(&client.api.send_json("POST", &streams, &json!({}), 403), 403);
+    let change = json!({"stream_id": old.id, "description": "changed"});
+    assert_problem(&client.api.send_json("PATCH", &streams, &change, 403), 403);
     let narrow = instance.anyone().bearer(&client.new_token(&instance));
     narrow.get(&old.path(), 200);
     narrow.post_json(&streams, &json!({}), 403);
