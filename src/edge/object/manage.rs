@@ -32,7 +32,10 @@ impl StreamObject {
             StreamCommand::AddSubject { subject, verified } => {
                 self.with(|live| {
                     self.pay_for_subject(live, &subject, by_receiver)?;
-                    self.require_storage(live)?;
+                    // Under ALL adding only takes a removal back.
+                    if live.stream.subject_rules().default_subjects == DefaultSubjects::None {
+                        self.require_storage(live)?;
+                    }
                     self.add_subject(live, "/subject", &subject, verified)
                 })?;
                 Ok(StreamReply::Done)
@@ -242,11 +245,14 @@ impl StreamObject {
             if remove.iter().any(|subject| live.stream.is_own_subject(subject)) {
                 return Err(own_subject());
             }
-            self.require_storage(live)?;
             let (removed, written, name) = match live.stream.subject_rules().default_subjects {
                 DefaultSubjects::None => (false, add, "add"),
                 DefaultSubjects::All => (true, remove, "remove"),
             };
+            // What makes room is taken by a stream that is full, too.
+            if !written.is_empty() {
+                self.require_storage(live)?;
+            }
             let room = live.filter.room_for(removed, written);
             room.map_err(|(at, error)| refused(error, &format!("/{name}/{at}")))?;
             for (at, subject) in add.iter().enumerate() {
