@@ -6,6 +6,7 @@ pub mod filter;
 pub mod keyring;
 pub mod pulse;
 pub mod registry;
+pub mod routes;
 pub mod status;
 pub mod stream;
 pub mod terms;

@@ -1,19 +1,18 @@
-//! What a tenant knows by heart: its settings, its clients, its streams and sources, and which streams want which event
-//! types. The tenant `default` knows the other tenants, too.
+//! What a tenant knows by heart: its settings, its clients, its streams and sources. The tenant `default` knows the other
+//! tenants, too. Which streams want which event types is in [`super::routes`].
 //!
 //! Changes that span objects begin here with a row that says so and end here when the other object has done its part; the
-//! tenant's alarm finishes what a crash left in between. The routing table may be wider than the truth, never narrower.
+//! tenant's alarm finishes what a crash left in between.
 
 use serde::Serialize;
 
 use crate::delivery::meta::{self, Migration};
-use crate::delivery::sql::{Row, Sql, SqlError};
+use crate::delivery::sql::{Row, Sql, SqlError, Value};
 use crate::protocol::client::ClientMetadata;
-use crate::protocol::list::insert_sorted;
 use crate::protocol::record::{self, Record};
 use crate::protocol::tenant::TenantSettings;
 
-use super::keyring;
+use super::{keyring, routes};
 
 /// The schema of a tenant object, oldest first.
 pub const MIGRATIONS: &[Migration] = &[FIRST_SCHEMA, keyring::SCHEMA, keyring::OVERLAP_SCHEMA, TERMS_SCHEMA];
@@ -26,12 +25,6 @@ const TERMS_SCHEMA: Migration = &[
     "ALTER TABLE child ADD COLUMN stream_rev INTEGER NOT NULL DEFAULT 0",
 ];
 
-/// Values that one statement binds at most, beside another one.
-const MAX_BOUND: usize = 64;
-
-/// Routes of a stream that has no preference: it may want any type.
-const ANY: &str = "*";
-
 const NAME: &str = "tenant";
 const FIRST_USED: &str = "first_used_at";
 const CLOSING: &str = "closing";
@@ -39,7 +32,7 @@ const SETTINGS: &str = "settings";
 /// Grows with every change of terms, whomever it concerns.
 const TERMS_REV: &str = "terms_rev";
 /// Where that stood at the last change that concerned all streams.
-const SETTINGS_REV: &str = "settings_rev";
+pub(super) const SETTINGS_REV: &str = "settings_rev";
 
 const FIRST_SCHEMA: Migration = &[
     "CREATE TABLE client (client_id TEXT PRIMARY KEY, secret_hash BLOB NOT NULL, created_at INTEGER NOT NULL, \
@@ -164,13 +157,13 @@ pub fn set_settings(sql: &dyn Sql, settings: &TenantSettings) -> Result<(), SqlE
     meta::set(sql, SETTINGS_REV, &rev.to_string())
 }
 
-fn next_rev(sql: &dyn Sql) -> Result<u64, SqlError> {
+pub(super) fn next_rev(sql: &dyn Sql) -> Result<u64, SqlError> {
     let rev = terms_rev(sql)? + 1;
     meta::set(sql, TERMS_REV, &rev.to_string())?;
     Ok(rev)
 }
 
-fn number(sql: &dyn Sql, key: &str, otherwise: u64) -> Result<u64, SqlError> {
+pub(super) fn number(sql: &dyn Sql, key: &str, otherwise: u64) -> Result<u64, SqlError> {
     Ok(meta::get(sql, key)?
         .and_then(|text| text.parse().ok())
         .unwrap_or(otherwise))
@@ -179,104 +172,6 @@ fn number(sql: &dyn Sql, key: &str, otherwise: u64) -> Result<u64, SqlError> {
 /// The revision of the terms as they are now.
 pub fn terms_rev(sql: &dyn Sql) -> Result<u64, SqlError> {
     number(sql, TERMS_REV, 1)
-}
-
-/// Streams that were not told the newest terms yet, a bounded number of them, by id.
-pub fn behind(sql: &dyn Sql, after: &str, limit: u32) -> Result<Vec<Child>, SqlError> {
-    sql.exec(
-        "SELECT id, kind, state, owner, label, created_at FROM child \
-         WHERE id > ? AND kind = 'stream' AND state = 'active' AND terms_rev < MAX(wanted_rev, ?) ORDER BY id LIMIT ?",
-        &[
-            after.into(),
-            (number(sql, SETTINGS_REV, 1)? as i64).into(),
-            limit.into(),
-        ],
-    )?
-    .iter()
-    .map(read_child)
-    .collect()
-}
-
-/// Notes that a stream is about to change, and has to be told its terms with it or after it: until it has those of the
-/// returned revision, it is behind.
-pub fn put_behind(sql: &dyn Sql, stream_id: &str) -> Result<u64, SqlError> {
-    let rev = next_rev(sql)?;
-    sql.exec(
-        "UPDATE child SET wanted_rev = ? WHERE id = ?",
-        &[(rev as i64).into(), stream_id.into()],
-    )?;
-    Ok(rev)
-}
-
-/// What a stream says of itself.
-#[derive(Debug, Clone, Copy)]
-pub struct Noted<'a> {
-    pub stream_id: &'a str,
-    /// Its delivery method.
-    pub method: &'a str,
-    /// `None`: no preference.
-    pub requested: Option<&'a [String]>,
-    /// The revision of its terms, and of the stream itself.
-    pub terms_rev: u64,
-    pub stream_rev: u64,
-}
-
-/// Notes what a stream is like now, and narrows its routes to exactly the types that it requests. An answer that was overtaken
-/// by a later one, or was given before a change that is under way, is passed over.
-pub fn note(sql: &dyn Sql, noted: &Noted<'_>) -> Result<(), SqlError> {
-    let current = sql.exec(
-        "UPDATE child SET terms_rev = ?, stream_rev = ?, label = ? WHERE id = ? AND wanted_rev <= ? AND stream_rev <= ? \
-         RETURNING 1",
-        &[
-            (noted.terms_rev as i64).into(),
-            (noted.stream_rev as i64).into(),
-            noted.method.into(),
-            noted.stream_id.into(),
-            (noted.terms_rev as i64).into(),
-            (noted.stream_rev as i64).into(),
-        ],
-    )?;
-    if current.is_empty() {
-        return Ok(());
-    }
-    let known = sql.exec(
-        "SELECT event_type FROM route WHERE stream_id = ?",
-        &[noted.stream_id.into()],
-    )?;
-    let wanted = route_types(noted.requested);
-    let mut unwanted = Vec::new();
-    for row in &known {
-        if !wanted.contains(&row.text(0)?) {
-            unwanted.push(row.text(0)?);
-        }
-    }
-    // As many at once as a statement of the platform may bind.
-    for some in unwanted.chunks(MAX_BOUND) {
-        let marks = vec!["?"; some.len()].join(", ");
-        let mut values = vec![noted.stream_id.into()];
-        values.extend(some.iter().map(|event_type| (*event_type).into()));
-        sql.exec(
-            &format!("DELETE FROM route WHERE stream_id = ? AND event_type IN ({marks})"),
-            &values,
-        )?;
-    }
-    widen_routes(sql, noted.stream_id, noted.requested)
-}
-
-/// Routes these types to a stream, beside those that are routed to it already. `None`: the stream has no preference.
-pub fn widen_routes(sql: &dyn Sql, stream_id: &str, requested: Option<&[String]>) -> Result<(), SqlError> {
-    for event_type in route_types(requested) {
-        sql.exec(
-            "INSERT OR IGNORE INTO route (event_type, stream_id) VALUES (?, ?)",
-            &[event_type.into(), stream_id.into()],
-        )?;
-    }
-    Ok(())
-}
-
-/// Routes follow what is requested, not what is delivered: so they stay right when the tenant's settings change.
-fn route_types(requested: Option<&[String]>) -> Vec<&str> {
-    requested.map_or_else(|| vec![ANY], |types| types.iter().map(String::as_str).collect())
 }
 
 /// Registers a client.
@@ -317,13 +212,7 @@ pub fn remove_client(sql: &dyn Sql, client_id: &str) -> Result<Vec<Child>, SqlEr
         &[client_id.into()],
     )?;
     sql.exec("DELETE FROM client WHERE client_id = ?", &[client_id.into()])?;
-    sql.exec(
-        "SELECT id, kind, state, owner, label, created_at FROM child WHERE kind = 'stream' AND owner = ?",
-        &[client_id.into()],
-    )?
-    .iter()
-    .map(read_child)
-    .collect()
+    select(sql, "WHERE kind = 'stream' AND owner = ?", &[client_id.into()])
 }
 
 /// A client and the hash of its secret.
@@ -372,7 +261,7 @@ pub fn begin_child(sql: &dyn Sql, child: &Child, requested: Option<&[String]>) -
         ],
     )?;
     match child.kind {
-        Kind::Stream => widen_routes(sql, &child.id, requested),
+        Kind::Stream => routes::widen(sql, &child.id, requested),
         Kind::Source | Kind::Tenant => Ok(()),
     }
 }
@@ -410,48 +299,30 @@ pub fn remove_child(sql: &dyn Sql, id: &str) -> Result<(), SqlError> {
 
 /// One child in whatever state.
 pub fn child(sql: &dyn Sql, kind: Kind, id: &str) -> Result<Option<Child>, SqlError> {
-    sql.exec(
-        "SELECT id, kind, state, owner, label, created_at FROM child WHERE id = ? AND kind = ?",
-        &[id.into(), kind.name().into()],
-    )?
-    .first()
-    .map(read_child)
-    .transpose()
+    Ok(select(sql, "WHERE id = ? AND kind = ?", &[id.into(), kind.name().into()])?.pop())
 }
 
 /// The active children of a kind, of one owner or of all, oldest first.
 pub fn children(sql: &dyn Sql, kind: Kind, owner: Option<&str>) -> Result<Vec<Child>, SqlError> {
-    sql.exec(
-        "SELECT id, kind, state, owner, label, created_at FROM child WHERE kind = ? AND state = 'active' \
-         AND (? IS NULL OR owner = ?) ORDER BY created_at, id",
+    select(
+        sql,
+        "WHERE kind = ? AND state = 'active' AND (? IS NULL OR owner = ?) ORDER BY created_at, id",
         &[kind.name().into(), owner.into(), owner.into()],
-    )?
-    .iter()
-    .map(read_child)
-    .collect()
+    )
 }
 
 /// The active children of a kind whose ids come after `after`, by id.
 pub fn children_after(sql: &dyn Sql, kind: Kind, after: &str, limit: u32) -> Result<Vec<Child>, SqlError> {
-    sql.exec(
-        "SELECT id, kind, state, owner, label, created_at FROM child WHERE id > ? AND kind = ? AND state = 'active' \
-         ORDER BY id LIMIT ?",
+    select(
+        sql,
+        "WHERE id > ? AND kind = ? AND state = 'active' ORDER BY id LIMIT ?",
         &[after.into(), kind.name().into(), limit.into()],
-    )?
-    .iter()
-    .map(read_child)
-    .collect()
+    )
 }
 
 /// Children in whatever state, a bounded number of them, by id: for deleting a tenant piece by piece.
 pub fn some_children(sql: &dyn Sql, after: &str, limit: u32) -> Result<Vec<Child>, SqlError> {
-    sql.exec(
-        "SELECT id, kind, state, owner, label, created_at FROM child WHERE id > ? ORDER BY id LIMIT ?",
-        &[after.into(), limit.into()],
-    )?
-    .iter()
-    .map(read_child)
-    .collect()
+    select(sql, "WHERE id > ? ORDER BY id LIMIT ?", &[after.into(), limit.into()])
 }
 
 /// How many children of a kind an owner has, unfinished ones included: for limits.
@@ -466,13 +337,13 @@ pub fn count_children(sql: &dyn Sql, kind: Kind, owner: &str) -> Result<u64, Sql
 
 /// Children whose change was left in the middle.
 pub fn unfinished(sql: &dyn Sql) -> Result<Vec<Child>, SqlError> {
-    sql.exec(
-        "SELECT id, kind, state, owner, label, created_at FROM child WHERE state <> 'active'",
-        &[],
-    )?
-    .iter()
-    .map(read_child)
-    .collect()
+    select(sql, "WHERE state <> 'active'", &[])
+}
+
+/// The children that `rest` of a SELECT statement leaves.
+pub(super) fn select(sql: &dyn Sql, rest: &str, values: &[Value]) -> Result<Vec<Child>, SqlError> {
+    let statement = format!("SELECT id, kind, state, owner, label, created_at FROM child {rest}");
+    sql.exec(&statement, values)?.iter().map(read_child).collect()
 }
 
 fn read_child(row: &Row) -> Result<Child, SqlError> {
@@ -496,17 +367,6 @@ fn read_child(row: &Row) -> Result<Child, SqlError> {
         label: row.text(4)?.to_owned(),
         created_at: u64::try_from(row.int(5)?).unwrap_or(0),
     })
-}
-
-/// The streams that may want any of these event types, each once.
-pub fn route(sql: &dyn Sql, event_types: &[String]) -> Result<Vec<String>, SqlError> {
-    let mut streams = Vec::new();
-    for event_type in event_types.iter().map(String::as_str).chain([ANY]) {
-        for row in sql.exec("SELECT stream_id FROM route WHERE event_type = ?", &[event_type.into()])? {
-            insert_sorted(&mut streams, row.text(0)?.to_owned());
-        }
-    }
-    Ok(streams)
 }
 
 #[cfg(test)]

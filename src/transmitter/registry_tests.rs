@@ -1,3 +1,4 @@
+use super::super::routes::{Noted, behind, note, put_behind, route, widen};
 use super::*;
 use crate::delivery::meta::migrate;
 use crate::delivery::sql::testing::{Fault, TestSql};
@@ -90,7 +91,7 @@ fn a_stream_without_preference_gets_every_type_and_a_change_widens_before_it_nar
     assert_eq!(route(&sql, &types(&["later"])).unwrap(), ["s1"]);
     assert_eq!(route(&sql, &types(&["a"])).unwrap(), ["s1", "s2"]);
     let rev = put_behind(&sql, "s1").unwrap();
-    widen_routes(&sql, "s1", Some(&types(&["b"]))).unwrap();
+    widen(&sql, "s1", Some(&types(&["b"]))).unwrap();
     assert_eq!(route(&sql, &types(&["b", "c"])).unwrap(), ["s1"]);
     assert_eq!(behind_now(&sql), ["s1"], "a crash here leaves it to be told again");
     note(&sql, &noted("s1", Some(&types(&["b"])), rev, 2)).unwrap();
@@ -107,7 +108,7 @@ fn an_answer_that_was_overtaken_narrows_nothing() {
     assert!(activate(&sql, "s1").unwrap());
     // A change is under way; an answer of before it comes in late.
     let rev = put_behind(&sql, "s1").unwrap();
-    widen_routes(&sql, "s1", Some(&types(&["b"]))).unwrap();
+    widen(&sql, "s1", Some(&types(&["b"]))).unwrap();
     note(&sql, &noted("s1", Some(&types(&["a"])), rev - 1, 9)).unwrap();
     assert_eq!(route(&sql, &types(&["b"])).unwrap(), ["s1"]);
     assert_eq!(behind_now(&sql), ["s1"]);

@@ -3,16 +3,12 @@
 
 use crate::delivery::meta;
 use crate::delivery::sql::SqlError;
-use crate::edge::address::DEFAULT_TENANT;
-use crate::edge::auth::jwks_copy;
 use crate::edge::clock::now_ms;
 use crate::edge::command::{
     Answer, NewSource, NewStream, Refusal, SourceCommand, StreamCommand, StreamReply, StreamUpdate, TenantCommand,
     TenantReply,
 };
-use crate::edge::context::tenant_copy;
 use crate::edge::error::ApiError;
-use crate::edge::kv;
 use crate::edge::settings::Settings;
 use crate::edge::together::together;
 use crate::protocol::client::ClientMetadata;
@@ -22,7 +18,8 @@ use crate::protocol::status::Status;
 use crate::protocol::stream::{Configuration, Delivery, UpdateMode};
 use crate::protocol::tenant::TenantSettings;
 use crate::receiver::source::Source;
-use crate::transmitter::registry::{self, Child, Client, Kind, Noted, State};
+use crate::transmitter::registry::{self, Child, Client, Kind, State};
+use crate::transmitter::routes::{self, Noted};
 use crate::transmitter::status::Wishes;
 use crate::transmitter::stream::Stream;
 use crate::transmitter::terms::Terms;
@@ -38,13 +35,10 @@ const REPAIR_AFTER_MS: u64 = 90_000;
 pub const RETRY_MS: u64 = 10_000;
 
 /// Objects that are called at once.
-const AT_ONCE: u32 = 16;
+pub(super) const AT_ONCE: u32 = 16;
 
 /// Calls of this many rounds are made while somebody waits; the alarm makes the rest.
 const ROUNDS: usize = 4;
-
-/// Deleting a tenant keeps its caller waiting for this long at most.
-const CLOSE_MS: u64 = 20_000;
 
 impl TenantObject {
     pub(super) async fn create_stream(
@@ -145,8 +139,8 @@ impl TenantObject {
         let widens = update.request.events_requested.is_some() || update.mode == UpdateMode::Put;
         let rev = if widens {
             self.alarm.arm(&self.state, now_ms() + REPAIR_AFTER_MS).await;
-            registry::widen_routes(&self.sql, &stream_id, update.request.events_requested.as_deref())?;
-            registry::put_behind(&self.sql, &stream_id)?
+            routes::widen(&self.sql, &stream_id, update.request.events_requested.as_deref())?;
+            routes::put_behind(&self.sql, &stream_id)?
         } else {
             registry::terms_rev(&self.sql)?
         };
@@ -186,7 +180,7 @@ impl TenantObject {
             terms_rev: stream.terms.rev,
             stream_rev: stream.rev,
         };
-        Ok(registry::note(&self.sql, &noted)?)
+        Ok(routes::note(&self.sql, &noted)?)
     }
 
     /// Tells the streams that are behind their terms: the first ones now, the others by the alarm.
@@ -197,7 +191,7 @@ impl TenantObject {
         let mut failed = false;
         for _ in 0..ROUNDS {
             self.still_there()?;
-            let behind = registry::behind(&self.sql, &last, AT_ONCE)?;
+            let behind = routes::behind(&self.sql, &last, AT_ONCE)?;
             let Some(end) = behind.last() else {
                 if failed {
                     self.alarm.arm(&self.state, now_ms() + RETRY_MS).await;
@@ -260,48 +254,9 @@ impl TenantObject {
         Ok(TenantReply::Source(Box::new(source)))
     }
 
-    pub(super) async fn create_tenant(
-        &self,
-        tenant: String,
-        settings: Box<TenantSettings>,
-        issuer: String,
-    ) -> Answer<TenantReply> {
-        if let Some(known) = registry::child(&self.sql, Kind::Tenant, &tenant)? {
-            return Err(Refusal::Conflict {
-                detail: match known.state {
-                    State::Active => "There is a tenant of this name already.".to_owned(),
-                    State::Pending | State::Deleting => {
-                        "A tenant of this name is being created or deleted. Try again later.".to_owned()
-                    }
-                },
-            });
-        }
-        let child = Child {
-            id: tenant.clone(),
-            kind: Kind::Tenant,
-            state: State::Pending,
-            owner: String::new(),
-            label: issuer,
-            created_at: now_ms(),
-        };
-        let object = stub::tenant(&self.env, &tenant).map_err(|error| call_failed(&error))?;
-        let command = TenantCommand::Found { tenant, settings };
-        let created = self.create_child(&child, None, async || Ok(object.tell(command).await?.map(|_| ())));
-        created.await.map_err(|refusal| match refusal {
-            Refusal::Gone => Refusal::Conflict {
-                detail: "The tenant was deleted while it was created.".to_owned(),
-            },
-            refusal => refusal,
-        })?;
-        Ok(TenantReply::Child(Child {
-            state: State::Active,
-            ..child
-        }))
-    }
-
     /// Begins with a row, creates the object, ends with the row. A crash in between leaves a row that repair deletes: nobody
     /// was told of the object.
-    async fn create_child(
+    pub(super) async fn create_child(
         &self,
         child: &Child,
         requested: Option<&[String]>,
@@ -375,7 +330,7 @@ impl TenantObject {
     }
 
     /// Whether the object is gone now. Gone already is as good.
-    async fn delete_object(&self, child: &Child) -> Answer<bool> {
+    pub(super) async fn delete_object(&self, child: &Child) -> Answer<bool> {
         let tenant = registry::name(&self.sql)?;
         let answer: Result<Answer<bool>, ApiError> = match child.kind {
             Kind::Stream => {
@@ -399,58 +354,6 @@ impl TenantObject {
             Err(Refusal::Gone) => Ok(true),
             answer => answer,
         }
-    }
-
-    /// Deletes everything that this tenant has, then itself: at once for callers, who find nothing any more; piece by piece for
-    /// its objects. `Begun` while some are left.
-    pub(super) async fn close(&self, tenant: &str) -> Answer<TenantReply> {
-        if tenant == DEFAULT_TENANT {
-            return Err(Refusal::NotFound);
-        }
-        if self.gone.get() || !meta::exists(&self.sql)? {
-            return Err(Refusal::Gone);
-        }
-        meta::migrate(&self.sql, registry::MIGRATIONS)?;
-        registry::set_closing(&self.sql)?;
-        let life = self.life.get();
-        let over = || self.gone.get() || self.life.get() != life;
-        let _ = kv::delete(&self.env, &tenant_copy(tenant)).await;
-        let _ = kv::delete(&self.env, &jwks_copy(tenant)).await;
-        let started = now_ms();
-        let mut last = String::new();
-        let mut failed = None;
-        loop {
-            if over() {
-                // Somebody else was faster; there may even be a new tenant of this name.
-                return Ok(TenantReply::Done);
-            }
-            let children = registry::some_children(&self.sql, &last, AT_ONCE)?;
-            let Some(end) = children.last() else { break };
-            last.clone_from(&end.id);
-            let deleted = together(children.iter().map(|child| self.delete_object(child))).await;
-            if over() {
-                return Ok(TenantReply::Done);
-            }
-            for (child, deleted) in children.iter().zip(deleted) {
-                match deleted {
-                    Ok(_) => registry::remove_child(&self.sql, &child.id)?,
-                    Err(refusal) => failed = Some(refusal),
-                }
-            }
-            if now_ms().saturating_sub(started) >= CLOSE_MS {
-                return Ok(TenantReply::Begun);
-            }
-        }
-        if let Some(refusal) = failed {
-            return Err(refusal);
-        }
-        self.gone.set(true);
-        let emptied = async {
-            self.state.storage().delete_alarm().await?;
-            self.state.storage().delete_all().await
-        };
-        emptied.await.map_err(|error| fault("delete", error))?;
-        Ok(TenantReply::Done)
     }
 
     /// Ends what a crash left unfinished: half-made and half-deleted children both go, and streams that are behind are told.
@@ -482,7 +385,7 @@ impl TenantObject {
                 Err(_) => again = Some(RETRY_MS),
             }
         }
-        if !registry::behind(&self.sql, "", 1)?.is_empty() && self.tell_terms().await.is_err() {
+        if !routes::behind(&self.sql, "", 1)?.is_empty() && self.tell_terms().await.is_err() {
             again = Some(RETRY_MS);
         }
         if let Some(wait) = again {

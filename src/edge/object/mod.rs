@@ -12,3 +12,4 @@ mod delivery;
 mod exchange;
 mod live;
 mod manage;
+mod tenancy;

@@ -25,6 +25,7 @@ use crate::protocol::secret::Secret;
 use crate::protocol::set::Audience;
 use crate::transmitter::keyring::{self, SigningKey};
 use crate::transmitter::registry::{self, Child, Client, Kind, State as ChildState};
+use crate::transmitter::routes;
 
 use super::children::RETRY_MS;
 use super::serve::{Alarm, Seldom, fault, serve};
@@ -173,7 +174,7 @@ impl TenantObject {
                 }
                 let supported = registry::settings(&self.sql)?.events_supported();
                 Ok(TenantReply::Route {
-                    streams: registry::route(&self.sql, &event_types)?,
+                    streams: routes::route(&self.sql, &event_types)?,
                     unsupported: event_types
                         .into_iter()
                         .filter(|event_type| !supported.contains(event_type))
