@@ -107,7 +107,7 @@ test('what a run made can be deleted, and the next run starts afresh', async (t)
   await page.getByRole('button', { name: 'Delete it' }).click();
   await says(page, 'Deleted.');
   assert.deepEqual(gone, [204, 204]);
-  await page.getByText(/Deleted: the stream and the source/).waitFor();
+  await page.getByText(/Deleted: the client, its stream and the source/).waitFor();
   assert.match(await run(page), /^Finished\. 12 steps/);
 });
 

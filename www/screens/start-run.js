@@ -353,35 +353,21 @@ export class Run {
     });
   }
 
-  /** Removes the stream and the source, with all they hold. What is already gone counts as removed. */
+  /** Removes the client with its stream, and the source, with all they hold. What is already gone counts as removed. */
   async remove() {
     const f = this.facts;
-    const what = [f.streamId.known && "the stream", f.sourceId.known && "the source"].filter(Boolean).join(" and ");
-    const gone = async (request) => {
+    const made = [f.clientId.known && "the client", f.streamId.known && "its stream", f.sourceId.known && "the source"].filter(Boolean);
+    const gone = async (path) => {
       try {
-        await call(request);
+        await call({ method: "DELETE", path, auth: { bearer: session.token } });
       } catch (error) {
         if (error.status !== 404) throw error;
       }
     };
-    if (f.streamId.known) {
-      const drop = () => gone({ method: "DELETE", path: `/ssf/streams?stream_id=${encodeURIComponent(f.streamId.reveal())}`, auth: { bearer: f.accessToken } });
-      try {
-        await drop();
-      } catch (error) {
-        if (error.status !== 401) throw error;
-        const { data, exchange } = await call(this.request(STEPS[numberOf("token") - 1])); // the token has expired
-        this.#learn("token", data, exchange);
-        await drop();
-      }
-      f.streamId = value("STREAM_ID");
-    }
-    if (f.sourceId.known) {
-      await gone({ method: "DELETE", path: `/admin/sources/${encodeURIComponent(f.sourceId.reveal())}`, auth: { bearer: session.token } });
-    }
-    const client = f.clientId.known ? `Guided run ${f.name}` : null;
+    if (f.clientId.known) await gone(`/admin/clients/${encodeURIComponent(f.clientId.reveal())}`);
+    if (f.sourceId.known) await gone(`/admin/sources/${encodeURIComponent(f.sourceId.reveal())}`);
     this.#forgetSetup();
-    this.deleted = { what, client };
+    this.deleted = { what: made.length < 2 ? made[0] : `${made.slice(0, -1).join(", ")} and ${made.at(-1)}` };
     this.#changed();
   }
 

@@ -219,8 +219,7 @@ export function show(main) {
   function left() {
     if (run.deleted && !run.made) {
       return html`<section class="panel left" id="left" tabindex="-1" aria-label="What this run made">
-        <p>Deleted: ${run.deleted.what}, with every event in ${run.deleted.what.includes(" and ") ? "them" : "it"}.
-        ${run.deleted.client ? html`The client <b><bdi>${run.deleted.client}</bdi></b> stays registered; it owns nothing.` : nothing}</p>
+        <p>Deleted: ${run.deleted.what}, with every event in ${run.deleted.what.includes(" and ") ? "them" : "it"}.</p>
       </section>`;
     }
     if (run.phase === "running" || !run.made) return nothing;
