@@ -263,6 +263,7 @@ impl TenantObject {
         create: impl AsyncFnOnce() -> Result<Answer<()>, ApiError>,
     ) -> Answer<()> {
         let life = self.life.get();
+        let tenant = registry::name(&self.sql)?;
         // Armed before the first row: whatever is left in the middle from here on is found.
         self.alarm.arm(&self.state, now_ms() + REPAIR_AFTER_MS).await;
         self.busy.borrow_mut().insert(child.id.clone());
@@ -281,7 +282,7 @@ impl TenantObject {
             return Ok(());
         }
         // Its client or tenant was deleted meanwhile, perhaps before the object was there to be deleted.
-        let deleted = self.delete_object(child).await;
+        let deleted = self.delete_object(&tenant, child).await;
         if same_life && !self.gone.get() && deleted? {
             registry::remove_child(&self.sql, &child.id)?;
         }
@@ -298,8 +299,9 @@ impl TenantObject {
             // Somebody is at it, or it is just being made: whoever that is, or repair, ends it.
             return Ok(TenantReply::Begun);
         }
+        let tenant = registry::name(&self.sql)?;
         self.alarm.arm(&self.state, now_ms() + REPAIR_AFTER_MS).await;
-        let deleted = self.delete_object(&child).await;
+        let deleted = self.delete_object(&tenant, &child).await;
         self.busy.borrow_mut().remove(id);
         let deleted = deleted?;
         if self.gone.get() {
@@ -316,9 +318,10 @@ impl TenantObject {
     /// Deletes a client and its streams: those that cannot be deleted now, repair deletes.
     pub(super) async fn delete_client(&self, client_id: &str) -> Answer<TenantReply> {
         self.alarm.arm(&self.state, now_ms() + REPAIR_AFTER_MS).await;
+        let tenant = registry::name(&self.sql)?;
         let streams = registry::remove_client(&self.sql, client_id)?;
         for some in streams.chunks(AT_ONCE as usize) {
-            let deleted = together(some.iter().map(|stream| self.delete_object(stream))).await;
+            let deleted = together(some.iter().map(|stream| self.delete_object(&tenant, stream))).await;
             self.still_there()?;
             for (stream, deleted) in some.iter().zip(deleted) {
                 if deleted.is_ok() {
@@ -330,16 +333,15 @@ impl TenantObject {
     }
 
     /// Whether the object is gone now. Gone already is as good.
-    pub(super) async fn delete_object(&self, child: &Child) -> Answer<bool> {
-        let tenant = registry::name(&self.sql)?;
+    pub(super) async fn delete_object(&self, tenant: &str, child: &Child) -> Answer<bool> {
         let answer: Result<Answer<bool>, ApiError> = match child.kind {
             Kind::Stream => {
-                let object = self.stream_object(&tenant, &child.id)?;
+                let object = self.stream_object(tenant, &child.id)?;
                 let answer = object.tell(StreamCommand::Delete).await;
                 answer.map(|answer| answer.map(|_| true))
             }
             Kind::Source => {
-                let object = stub::by_id(&self.env, "SOURCE", &child.id, Some(&tenant));
+                let object = stub::by_id(&self.env, "SOURCE", &child.id, Some(tenant));
                 let object = object.map_err(|error| call_failed(&error))?;
                 let answer = object.tell(SourceCommand::Delete).await;
                 answer.map(|answer| answer.map(|_| true))
@@ -363,6 +365,7 @@ impl TenantObject {
             return Ok(());
         }
         meta::migrate(&self.sql, registry::MIGRATIONS)?;
+        let tenant = registry::name(&self.sql)?;
         let mut again = None;
         for left_over in registry::unfinished(&self.sql)? {
             // Looked at anew: while another child was being deleted this one may have been completed.
@@ -374,7 +377,7 @@ impl TenantObject {
                 again = Some(RETRY_MS);
                 continue;
             }
-            let deleted = self.delete_object(&child).await;
+            let deleted = self.delete_object(&tenant, &child).await;
             self.busy.borrow_mut().remove(&child.id);
             if self.gone.get() {
                 return Ok(());

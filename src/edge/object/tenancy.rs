@@ -85,7 +85,7 @@ impl TenantObject {
             let children = registry::some_children(&self.sql, &last, AT_ONCE)?;
             let Some(end) = children.last() else { break };
             last.clone_from(&end.id);
-            let deleted = together(children.iter().map(|child| self.delete_object(child))).await;
+            let deleted = together(children.iter().map(|child| self.delete_object(tenant, child))).await;
             if over() {
                 return Ok(TenantReply::Done);
             }
