@@ -1,4 +1,4 @@
-//! What a receiver is told when it adds and removes: that it was heard, and nothing about the subject (SSF-9.1-4).
+//! What a receiver is told when it adds and removes: that it was heard, and nothing about the subject (SSF-9.1-1, SSF-9.1-4, SSF-9.2-1).
 
 use serde_json::{Value, json};
 

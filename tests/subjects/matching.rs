@@ -1,4 +1,5 @@
-//! Which events are about an added subject (SSF 8.1.3.1), where nobody is in the stream who was not added.
+//! Which events are about an added subject and are sent (SSF-8.1.3.1-1), and which are not (SSF-8.1.3.1-4), where nobody is in the
+//! stream who was not added.
 
 use serde_json::{Value, json};
 

@@ -218,13 +218,13 @@ fn faults_are_found_and_placed() {
             json!({"current_level": "1"}),
             "/namespace",
             Missing,
-        ),
+        ), // CAEP-3.4-1
         (
             "assurance-level-change",
             json!({"namespace": "NIST-AAL"}),
             "/current_level",
             Missing,
-        ),
+        ), // CAEP-3.4-2; without CAEP-3.4-3's previous_level all is well
         (
             "assurance-level-change",
             json!({"namespace": "n", "current_level": "1", "change_direction": "up"}),
@@ -242,7 +242,7 @@ fn faults_are_found_and_placed() {
             json!({"previous_status": "compliant", "current_status": "noncompliant"}),
             "/current_status",
             NotOneOf(&["compliant", "not-compliant"]),
-        ),
+        ), // CAEP-3.5-2
         (
             "session-established",
             json!({"amr": "pwd"}),
@@ -266,13 +266,13 @@ fn faults_are_found_and_placed() {
             json!({"principal": "USER", "current_level": "high"}),
             "/current_level",
             NotOneOf(&["LOW", "MEDIUM", "HIGH"]),
-        ), // CAEP-3.8-7
+        ), // CAEP-3.8-3, CAEP-3.8-7
         (
             "risk-level-change",
             json!({"principal": "USER", "current_level": "HIGH", "previous_level": "NONE"}),
             "/previous_level",
             NotOneOf(&["LOW", "MEDIUM", "HIGH"]),
-        ),
+        ), // CAEP-3.8-4
         (
             "account-disabled",
             json!({"reason": {"en": "x"}}),

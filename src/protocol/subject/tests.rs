@@ -156,6 +156,12 @@ fn faults_are_found_and_placed() {
             Refused("must be a URI with a scheme"),
         ),
         (json!({"format": "jwt_id", "issuer": "a", "jti": "b"}), "/iss", Missing), // SSF-3.5.1-1
+        (json!({"format": "jwt_id", "iss": "a"}), "/jti", Missing),                // SSF-3.5.1-2
+        (
+            json!({"format": "saml_assertion_id", "issuer": "a"}),
+            "/assertion_id",
+            Missing,
+        ), // SSF-3.5.2-2
         (
             json!({"format": "saml_assertion_id", "iss": "a", "assertion_id": "b"}),
             "/issuer",
