@@ -208,7 +208,7 @@ pub enum TenantReply {
     Done,
     /// Begun; what is left is done in the background.
     Begun,
-    Origin(Option<String>),
+    Origin(String),
     Described(Box<TenantCopy>),
     Registered {
         client: Client,

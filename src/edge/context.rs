@@ -183,7 +183,7 @@ impl Edge {
             .request_origin()
             .ok_or_else(|| ApiError::bad_request("The request names no host."))?;
         let default = stub::tenant(self.env(), DEFAULT_TENANT)?;
-        let TenantReply::Origin(Some(origin)) = default.ask(TenantCommand::PinOrigin { origin: here }).await? else {
+        let TenantReply::Origin(origin) = default.ask(TenantCommand::PinOrigin { origin: here }).await? else {
             return Err(ApiError::internal("tenant", "an unexpected reply"));
         };
         if !self.is_at(&origin) {

@@ -146,6 +146,14 @@ impl TenantSettings {
         }
     }
 
+    /// Whether the tenant sends this event type.
+    pub fn supports(&self, event_type: &str) -> bool {
+        match &self.events_supported {
+            Some(chosen) => chosen.iter().any(|uri| uri == event_type),
+            None => event::is_built_in(event_type),
+        }
+    }
+
     /// Sets one member; `null` is its default.
     fn set(&mut self, name: &str, value: &Value) -> Result<(), Invalid> {
         let given = Some(value).filter(|value| !value.is_null());

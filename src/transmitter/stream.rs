@@ -129,7 +129,7 @@ impl Stream {
 
     /// Whether this is the subject of the stream itself, which is always in it and cannot be removed (SSF-8.1.4.1-5).
     pub fn is_own_subject(&self, subject: &Value) -> bool {
-        subject::identity(subject) == subject::identity(&verification::subject(&self.configuration.stream_id))
+        *subject == verification::subject(&self.configuration.stream_id)
     }
 
     /// The events this stream carries, with their place in the batch, as items with their final claims. An event is judged

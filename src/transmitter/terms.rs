@@ -61,6 +61,11 @@ impl Terms {
         Some(self.settings.min_verification_interval).filter(|seconds| *seconds > 0)
     }
 
+    /// Milliseconds; 0 where streams may be inactive for ever.
+    pub fn inactivity_ms(&self) -> u64 {
+        u64::from(self.settings.inactivity_timeout) * 1000
+    }
+
     /// Seconds, or `None` where streams may be inactive for ever.
     pub fn inactivity_timeout(&self) -> Option<u32> {
         Some(self.settings.inactivity_timeout).filter(|seconds| *seconds > 0)

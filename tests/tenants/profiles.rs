@@ -239,3 +239,22 @@ fn an_event_keeps_the_shape_that_it_had_when_it_was_accepted() {
     });
     assert_eq!((after.len(), subjects.count()), (2, 1));
 }
+
+/// CIP-2.4.2-1; and a refusal changes nothing, whatever else the request asked for.
+#[test]
+fn an_operator_cannot_take_the_subjects_from_a_stream_of_the_interop_profile() {
+    let party = Party::start(&json!({}));
+    let operator = party.instance.operator();
+    for (stream, status) in [(&party.streams[0], 200), (&party.streams[1], 409)] {
+        let path = party.tenant.path(&format!("/admin/streams/{}", stream.id));
+        let asked = json!({"status": "paused", "default_subjects": "NONE"});
+        operator.patch_json(&path, &asked, status);
+        let health = stream.health(&party.instance);
+        let expected = if status == 200 {
+            ["paused", "NONE"]
+        } else {
+            ["enabled", "ALL"]
+        };
+        assert_eq!(json!([health["status"], health["default_subjects"]]), json!(expected));
+    }
+}

@@ -281,10 +281,7 @@ impl StreamObject {
             select(pin!(self.bell.after(rung)), Delay::from(Duration::from_millis(left))).await;
             drop(held);
             // SSF-8.1.1-14: waiting is polling.
-            self.with(|live| {
-                let timeout = live.inactivity_ms();
-                Ok(live.activity.touch(&self.sql, now_ms(), timeout)?)
-            })?;
+            self.with(|live| live.touch(&self.sql, now_ms()))?;
         };
         if items.is_empty() {
             return Ok(StreamReply::Sets { sets: Vec::new(), more });

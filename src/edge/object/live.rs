@@ -17,6 +17,7 @@ use crate::transmitter::filter::Filter;
 use crate::transmitter::pulse::Pulse;
 use crate::transmitter::status::announced;
 use crate::transmitter::stream::Stream;
+use crate::transmitter::terms::Terms;
 
 use super::exchange::Attempts;
 use super::serve::new_jti;
@@ -60,8 +61,31 @@ impl Live {
         self.pulse.next_beat(interval).filter(|_| is_on)
     }
 
-    pub fn inactivity_ms(&self) -> u64 {
-        u64::from(self.stream.terms.settings.inactivity_timeout) * 1000
+    fn inactivity_ms(&self) -> u64 {
+        self.stream.terms.inactivity_ms()
+    }
+
+    /// The receiver is active now.
+    pub fn touch(&mut self, sql: &dyn Sql, now: u64) -> Answer<()> {
+        let timeout = self.inactivity_ms();
+        Ok(self.activity.touch(sql, now, timeout)?)
+    }
+
+    /// Takes new terms, in memory: an inactivity timeout that is another one counts from now.
+    pub fn take_terms(&mut self, sql: &dyn Sql, terms: Terms, now: u64) -> Answer<()> {
+        let timeout = self.inactivity_ms();
+        self.stream.take_terms(terms);
+        if self.inactivity_ms() != timeout {
+            self.activity.start_anew(sql, now)?;
+        }
+        Ok(())
+    }
+
+    /// Adds a verification event to what waits; without a state nobody asked for it (SSF-8.1.4.2-3).
+    pub fn verify(&mut self, sql: &dyn Sql, state: Option<&str>, now: u64) -> Answer<()> {
+        let jti = new_jti()?;
+        let claims = self.stream.verification(&jti, state, now);
+        Ok(self.outbox.control().add(sql, Kind::Verification, jti, claims, now)?)
     }
 
     /// Lets out what the status allows, and tells the receiver of a change that it did not make itself (SSF-8.1.2-3). To be

@@ -4,7 +4,6 @@
 use serde_json::{Value, json};
 
 use crate::delivery::answer::HoldReason;
-use crate::delivery::control::Kind;
 use crate::delivery::dead_letters;
 use crate::edge::clock::now_ms;
 use crate::edge::command::{Answer, Health, Refusal, StreamCommand, StreamReply, StreamUpdate};
@@ -19,7 +18,6 @@ use crate::transmitter::status::Wish;
 use crate::transmitter::terms::Terms;
 
 use super::live::Live;
-use super::serve::new_jti;
 use super::stream::StreamObject;
 
 impl StreamObject {
@@ -89,8 +87,8 @@ impl StreamObject {
             }
             stream.configuration = changed;
             stream.rev += 1;
-            stream.take_terms(terms);
-            stream.save(&self.sql)?;
+            live.take_terms(&self.sql, terms, now_ms())?;
+            live.stream.save(&self.sql)?;
             if moved {
                 live.moves += 1;
                 live.courier.start_afresh();
@@ -105,11 +103,7 @@ impl StreamObject {
         self.with(|live| {
             // CIP-2.6-1: a key for another algorithm may be wanted at once.
             self.key.replace(None);
-            let timeout = live.inactivity_ms();
-            live.stream.take_terms(terms);
-            if live.inactivity_ms() != timeout {
-                live.activity.start_anew(&self.sql, now_ms())?;
-            }
+            live.take_terms(&self.sql, terms, now_ms())?;
             live.stream.save(&self.sql)?;
             Ok(StreamReply::Stream(Box::new(live.stream.clone())))
         })
@@ -134,11 +128,7 @@ impl StreamObject {
             let asked = enables && live.courier.ask_again(now);
             if asked && live.outbox.is_empty() {
                 // Something has to go out for the endpoint to answer.
-                let jti = new_jti()?;
-                let claims = live.stream.verification(&jti, None, now);
-                live.outbox
-                    .control()
-                    .add(&self.sql, Kind::Verification, jti, claims, now)?;
+                live.verify(&self.sql, None, now)?;
             }
             live.stream.rev += 1;
             live.stream.save(&self.sql)?;
@@ -153,7 +143,19 @@ impl StreamObject {
         status: Option<(Status, Option<String>)>,
         default_subjects: Vec<Option<DefaultSubjects>>,
     ) -> Answer<StreamReply> {
+        let chosen = default_subjects.into_iter().next();
         self.with(|live| {
+            // A refusal changes nothing, not even in memory: so it comes first.
+            let is_interop = live.stream.terms.profile == Profile::CaepInterop;
+            if is_interop && chosen == Some(Some(DefaultSubjects::None)) {
+                return Err(Refusal::Conflict {
+                    detail: "Receivers of the interoperability profile take all subjects to be in their stream."
+                        .to_owned(),
+                });
+            }
+            if let Some(chosen) = chosen {
+                live.stream.default_subjects = Some(chosen.unwrap_or(live.stream.terms.default_subjects));
+            }
             if let Some((status, reason)) = status {
                 live.stream.wishes.operator = Wish { status, reason };
                 if status == Status::Enabled {
@@ -161,19 +163,8 @@ impl StreamObject {
                     live.courier.ask_again(now_ms());
                     live.flush(&self.sql)?;
                     live.stream.wishes.transmitter = Wish::default();
-                    let timeout = live.inactivity_ms();
-                    live.activity.touch(&self.sql, now_ms(), timeout)?;
+                    live.touch(&self.sql, now_ms())?;
                 }
-            }
-            if let Some(chosen) = default_subjects.into_iter().next() {
-                let terms = &live.stream.terms;
-                if terms.profile == Profile::CaepInterop && chosen == Some(DefaultSubjects::None) {
-                    return Err(Refusal::Conflict {
-                        detail: "Receivers of the interoperability profile take all subjects to be in their stream."
-                            .to_owned(),
-                    });
-                }
-                live.stream.default_subjects = Some(chosen.unwrap_or(terms.default_subjects));
             }
             live.stream.rev += 1;
             live.stream.save(&self.sql)?;
@@ -283,11 +274,7 @@ impl StreamObject {
                     detail: format!("This stream takes one verification request in {interval} seconds."),
                     retry_after_s: seconds(wait_ms),
                 })?;
-            let jti = new_jti()?;
-            let claims = live.stream.verification(&jti, state, now);
-            live.outbox
-                .control()
-                .add(&self.sql, Kind::Verification, jti, claims, now)?;
+            live.verify(&self.sql, state, now)?;
             Ok(StreamReply::Done)
         })
     }

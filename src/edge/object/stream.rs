@@ -25,7 +25,7 @@ use crate::transmitter::stream::{Published, Stream, run_until};
 use super::bell::Bell;
 use super::exchange::Attempts;
 use super::live::Live;
-use super::serve::{Alarm, abort, fault, new_jti, serve};
+use super::serve::{Alarm, abort, fault, serve};
 
 /// What the seal of a receiver's authorization header authenticates, beside the object's id.
 pub const AUTHORIZATION_PLACE: &str = "authorization_header";
@@ -146,12 +146,11 @@ impl StreamObject {
         let outbox = Outbox::load(&self.sql)?;
         let filter = Filter::load(&self.sql)?;
         let keep = settings.retention_ms.max(LEAST_RETENTION_MS);
-        let timeout = u64::from(stream.terms.settings.inactivity_timeout) * 1000;
         let mut live = Live {
             courier: Courier::new(settings.courier(), outbox.courier_state()),
             prune_at: outbox.oldest_delivered(&self.sql)?.map(|at| at + keep),
             grace_ends_at: filter.next_due(),
-            activity: Activity::load(&self.sql, stream.created_at, timeout)?,
+            activity: Activity::load(&self.sql, stream.created_at, stream.terms.inactivity_ms())?,
             pulse: Pulse::load(&self.sql, stream.created_at)?,
             subject_pace: Pace::default(),
             moves: 0,
@@ -190,8 +189,7 @@ impl StreamObject {
                 return Err(Refusal::NotFound);
             }
             if by_receiver {
-                let timeout = live.inactivity_ms();
-                live.activity.touch(&self.sql, now_ms(), timeout)?;
+                live.touch(&self.sql, now_ms())?;
             }
             Ok(())
         })?;
@@ -347,8 +345,7 @@ impl StreamObject {
     fn keep_time(&self, now: u64) -> Answer<()> {
         let new = self.with(|live| {
             if self.held.get() > 0 {
-                let timeout = live.inactivity_ms();
-                live.activity.touch(&self.sql, now, timeout)?;
+                live.touch(&self.sql, now)?;
             }
             if live.inactive_at().is_some_and(|at| at <= now) {
                 live.stream.fall_asleep();
@@ -360,11 +357,7 @@ impl StreamObject {
                 live.pulse.beat(&self.sql, now)?;
                 // One that waits still says the same.
                 if !live.outbox.control().has(Kind::Verification) {
-                    let jti = new_jti()?;
-                    let claims = live.stream.verification(&jti, None, now);
-                    live.outbox
-                        .control()
-                        .add(&self.sql, Kind::Verification, jti, claims, now)?;
+                    live.verify(&self.sql, None, now)?;
                     new = true;
                 }
             }

@@ -23,6 +23,7 @@ use crate::protocol::jose::jws::{self, Alg, SigningHeader};
 use crate::protocol::oauth::{self, AccessToken, Scope, ScopeSet};
 use crate::protocol::secret::Secret;
 use crate::protocol::set::Audience;
+use crate::protocol::tenant::TenantSettings;
 use crate::transmitter::keyring::{self, SigningKey};
 use crate::transmitter::registry::{self, Child, Client, Kind, State as ChildState};
 use crate::transmitter::routes;
@@ -172,12 +173,12 @@ impl TenantObject {
                 if let Some(client_id) = client_id {
                     self.client_with(&client_id, Scope::EventsPublish)?;
                 }
-                let supported = registry::settings(&self.sql)?.events_supported();
+                let chosen = registry::settings(&self.sql)?;
                 Ok(TenantReply::Route {
                     streams: routes::route(&self.sql, &event_types)?,
                     unsupported: event_types
                         .into_iter()
-                        .filter(|event_type| !supported.contains(event_type))
+                        .filter(|event_type| !chosen.supports(event_type))
                         .collect(),
                 })
             }
@@ -212,7 +213,7 @@ impl TenantObject {
     }
 
     /// Makes this object a tenant, and says so to the edge.
-    async fn found(&self, tenant: &str, settings: &crate::protocol::tenant::TenantSettings) -> Answer<TenantReply> {
+    async fn found(&self, tenant: &str, settings: &TenantSettings) -> Answer<TenantReply> {
         // One of this name may have been deleted in this life of the object: that is over, or its row would still be there.
         if self.gone.replace(false) {
             self.life.set(self.life.get() + 1);
@@ -275,7 +276,7 @@ impl TenantObject {
                 origin
             }
         };
-        Ok(TenantReply::Origin(Some(origin)))
+        Ok(TenantReply::Origin(origin))
     }
 
     pub(super) fn client(&self, client_id: &str) -> Answer<Client> {

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::list;
 use super::problem::{self, Invalid, Problem};
+use super::subject;
 use rule::Member;
 
 pub use publish::{NewEvent, PublishError, PublishRequest};
@@ -88,7 +89,7 @@ pub fn type_uri(value: &Value) -> Result<&str, EventError> {
     if [VERIFICATION, STREAM_UPDATED].contains(&uri) {
         return Err(Invalid::here(Problem::Refused("is sent by the transmitter alone")));
     }
-    if !is_uri(uri) {
+    if !subject::is_uri(uri) {
         return Err(Invalid::here(Problem::Refused("must be a URI with a scheme")));
     }
     Ok(uri)
@@ -97,18 +98,6 @@ pub fn type_uri(value: &Value) -> Result<&str, EventError> {
 /// Reads a list of such names: 1 to [`MAX_TYPES`], none twice.
 pub fn type_list(value: &Value) -> Result<Vec<String>, EventError> {
     list::distinct(value, 1..=MAX_TYPES, &|entry| type_uri(entry).map(str::to_owned))
-}
-
-/// A scheme (RFC 3986 3.1) and something after it, without spaces or letters that a URI would have to escape.
-fn is_uri(text: &str) -> bool {
-    let Some((scheme, rest)) = text.split_once(':') else {
-        return false;
-    };
-    let in_scheme = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
-    scheme.starts_with(|first: char| first.is_ascii_alphabetic())
-        && scheme.bytes().all(in_scheme)
-        && !rest.is_empty()
-        && rest.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// Checks an event object: against its type's rules if that is built in, else that it is an object. Members that a type does

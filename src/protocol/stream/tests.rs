@@ -1,17 +1,17 @@
 use super::*;
 
-const REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
-const CHANGED: &str = "https://schemas.openid.net/secevent/caep/event-type/credential-change";
-const URL: &str = "https://rp.harbour.example/ssf/in/7";
+pub const REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
+pub const CHANGED: &str = "https://schemas.openid.net/secevent/caep/event-type/credential-change";
+pub const URL: &str = "https://rp.harbour.example/ssf/in/7";
 
-fn push(authorization: Option<&str>) -> Delivery {
+pub fn push(authorization: Option<&str>) -> Delivery {
     Delivery::Push {
         endpoint_url: URL.into(),
         authorization_header: authorization.map(|value| Secret::new(value.to_owned())),
     }
 }
 
-fn configuration(delivery: Delivery) -> Configuration {
+pub fn configuration(delivery: Delivery) -> Configuration {
     Configuration {
         stream_id: "st-1".into(),
         iss: "https://signals.quarry.example".into(),

@@ -55,7 +55,7 @@ const FORMATS: &[Format] = &[
     },
     Format {
         name: "uri",
-        members: &[("uri", Matches(has_scheme, "must be a URI with a scheme"))],
+        members: &[("uri", Matches(is_uri, "must be a URI with a scheme"))],
     },
     Format {
         name: "jwt_id",
@@ -139,7 +139,7 @@ fn is_did(text: &str) -> bool {
 }
 
 /// A scheme (RFC 3986 3.1) and something after it.
-fn has_scheme(text: &str) -> bool {
+pub fn is_uri(text: &str) -> bool {
     let parts = text.split_once(':');
     parts.is_some_and(|(scheme, rest)| {
         scheme.starts_with(|first: char| first.is_ascii_alphabetic())

@@ -1,35 +1,11 @@
 use super::*;
 use crate::protocol::mutate;
 use crate::protocol::set::Audience;
+use crate::protocol::stream::tests::{CHANGED, REVOKED, URL, configuration, push};
 use crate::protocol::stream::{POLL, PUSH};
 use serde_json::json;
 
-const REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
-const CHANGED: &str = "https://schemas.openid.net/secevent/caep/event-type/credential-change";
-const URL: &str = "https://rp.harbour.example/ssf/in/7";
 const OWN: &str = "https://signals.quarry.example/ssf/poll/st-1";
-
-fn push(authorization: Option<&str>) -> Delivery {
-    Delivery::Push {
-        endpoint_url: URL.into(),
-        authorization_header: authorization.map(|value| Secret::new(value.to_owned())),
-    }
-}
-
-fn current(delivery: Delivery) -> Configuration {
-    Configuration {
-        stream_id: "st-1".into(),
-        iss: "https://signals.quarry.example".into(),
-        aud: Audience::One("https://rp.harbour.example/ssf".into()),
-        delivery,
-        events_supported: vec![REVOKED.into(), CHANGED.into()],
-        events_requested: Some(vec![REVOKED.into(), "urn:unknown".into()]),
-        events_delivered: vec![REVOKED.into()],
-        description: Some("harbour production".into()),
-        min_verification_interval: Some(30),
-        inactivity_timeout: None,
-    }
-}
 
 /// The configuration after a request with these members.
 fn after(before: &Configuration, mode: UpdateMode, mut members: Value) -> Result<Configuration, StreamError> {
@@ -164,7 +140,7 @@ fn faults_of_shape_are_found_and_placed() {
 #[test]
 fn patch_changes_what_it_names() {
     // SSF-8.1.1.3-4, SSF-8.1.1.3-5, SSF-8.1.1.3-12
-    let before = current(push(None));
+    let before = configuration(push(None));
     let patch = |members: Value| after(&before, UpdateMode::Patch, members).unwrap();
     assert_eq!(patch(json!({})), before);
     assert_eq!(
@@ -194,7 +170,7 @@ fn patch_changes_what_it_names() {
             ..before.clone()
         }
     );
-    let with_secret = current(push(Some("Bearer a")));
+    let with_secret = configuration(push(Some("Bearer a")));
     let without = json!({"delivery": {"method": PUSH, "endpoint_url": URL}});
     assert_eq!(
         after(&with_secret, UpdateMode::Patch, without).unwrap().delivery,
@@ -211,7 +187,7 @@ fn patch_changes_what_it_names() {
 #[test]
 fn put_keeps_what_it_names() {
     // SSF-8.1.1.4-4, SSF-8.1.1.4-8
-    let before = current(push(None));
+    let before = configuration(push(None));
     assert_eq!(
         after(&before, UpdateMode::Put, json!({})),
         Ok(Configuration {
@@ -247,8 +223,8 @@ fn what_was_read_can_be_put_back() {
     // SSF-8.1.1.4-5
     let several = Audience::Many(vec!["a".into(), "b".into()]);
     for before in [
-        current(push(None)),
-        current(Delivery::Poll),
+        configuration(push(None)),
+        configuration(Delivery::Poll),
         Configuration {
             aud: several,
             events_requested: None,
@@ -256,12 +232,12 @@ fn what_was_read_can_be_put_back() {
             description: None,
             min_verification_interval: None,
             inactivity_timeout: Some(3600),
-            ..current(Delivery::Poll)
+            ..configuration(Delivery::Poll)
         },
         Configuration {
             events_requested: Some(vec![]),
             events_delivered: vec![],
-            ..current(push(None))
+            ..configuration(push(None))
         },
     ] {
         for mode in [UpdateMode::Put, UpdateMode::Patch] {
@@ -275,9 +251,9 @@ fn what_was_read_can_be_put_back() {
         assert_eq!(changed.events_delivered, [CHANGED]);
     }
     // SSF-6.1.1-6: the secret was not shown, so it does not come back.
-    let secret = current(push(Some("Bearer a")));
+    let secret = configuration(push(Some("Bearer a")));
     let put_back = after(&secret, UpdateMode::Put, secret.to_json(OWN)).unwrap();
-    assert_eq!(put_back, current(push(None)));
+    assert_eq!(put_back, configuration(push(None)));
 }
 
 #[test]
@@ -347,7 +323,7 @@ fn what_the_transmitter_said_is_compared_with_the_state_before() {
     ] {
         for mode in [UpdateMode::Patch, UpdateMode::Put] {
             for delivery in [push(None), Delivery::Poll] {
-                let found = after(&current(delivery), mode, members.clone()).err();
+                let found = after(&configuration(delivery), mode, members.clone()).err();
                 let expected = pointer.map(|pointer| Invalid {
                     pointer: pointer.to_owned(),
                     problem: Problem::Refused("is not what the stream has"),
@@ -358,7 +334,7 @@ fn what_the_transmitter_said_is_compared_with_the_state_before() {
     }
     let several = Configuration {
         aud: Audience::Many(vec!["a".into(), "b".into()]),
-        ..current(Delivery::Poll)
+        ..configuration(Delivery::Poll)
     };
     for (aud, same) in [(json!(["b", "a"]), true), (json!("a"), false), (json!(["a"]), false)] {
         let result = after(&several, UpdateMode::Patch, json!({"aud": aud}));
@@ -368,7 +344,7 @@ fn what_the_transmitter_said_is_compared_with_the_state_before() {
 
 #[test]
 fn other_supported_types_change_what_is_delivered() {
-    let before = current(Delivery::Poll);
+    let before = configuration(Delivery::Poll);
     let wider = before.with_supported(&["urn:unknown".into(), REVOKED.into()]);
     assert_eq!(wider.events_delivered, [REVOKED, "urn:unknown"]);
     assert_eq!(wider.events_requested, before.events_requested);
@@ -380,8 +356,8 @@ fn other_supported_types_change_what_is_delivered() {
 /// Whatever is accepted leaves a configuration that is itself acceptable, and its transmitter's members alone.
 #[test]
 fn no_body_upsets_the_update() {
-    let before = current(push(None));
-    let mut bare = current(Delivery::Poll).to_json(OWN);
+    let before = configuration(push(None));
+    let mut bare = configuration(Delivery::Poll).to_json(OWN);
     for name in ["events_supported", "events_requested", "events_delivered"] {
         bare.as_object_mut().unwrap().remove(name);
     }
