@@ -34,6 +34,8 @@ pub enum HoldReason {
     Gone,
     /// 451.
     Legal,
+    /// 415, twice in a row.
+    FormatRefused,
     /// Too many failures in a row, whatever they were.
     Failing,
 }
@@ -48,6 +50,7 @@ impl HoldReason {
             Self::MethodRefused => "the endpoint does not take POST requests",
             Self::Gone => "the endpoint says that it is gone",
             Self::Legal => "the endpoint refuses for legal reasons",
+            Self::FormatRefused => "the endpoint does not take SETs",
             Self::Failing => "the endpoint keeps failing",
         }
     }
@@ -75,6 +78,10 @@ pub enum Verdict {
         counts: bool,
     },
 }
+
+/// What kills an event that is answered 415. One such answer may be the event's fault, two in a row are the endpoint's
+/// (WH-2.2-33).
+pub const FORMAT_REFUSED: &str = "format_refused";
 
 /// A 429 that does not say when to come back is given a minute (WH-2.2-34).
 const UNSPECIFIED_RATE_WAIT_MS: u64 = 60_000;
@@ -109,7 +116,8 @@ pub fn judge(answer: &Answer, now: u64) -> Verdict {
         }
         401 | 403 => hold(HoldReason::Unauthorized),
         405 | 501 => hold(HoldReason::MethodRefused),
-        400 | 406 | 411 | 414 | 415 | 422 | 431 => dead("refused", &detail),
+        400 | 406 | 411 | 414 | 422 | 431 => dead("refused", &detail),
+        415 => dead(FORMAT_REFUSED, &detail),
         413 => dead("too_large", &detail),
         410 => hold(HoldReason::Gone),
         429 => Verdict::Hold {

@@ -13,7 +13,8 @@ const FORMAT: u8 = 1;
 /// Longest chunk row. Rows may be 2 MB on the platform; smaller ones keep a look-ahead cheap to load.
 pub const MAX_CHUNK_BYTES: usize = 256 * 1024;
 
-const HEAD: usize = 16 + 8 + 8 + 4;
+/// Bytes that are kept of an event beside its claims.
+pub const HEAD: usize = 16 + 8 + 8 + 4;
 
 /// The 128 bits behind a `jti`.
 pub type Jti = [u8; 16];
@@ -64,6 +65,18 @@ pub fn pack<'a>(items: impl IntoIterator<Item = &'a NewItem>) -> Vec<(u32, Vec<u
         }
     }
     chunks
+}
+
+/// The same chunk without any claims: what is left is enough to recognise the ids.
+pub fn stripped(body: &[u8]) -> Result<Vec<u8>, SqlError> {
+    let mut left = vec![FORMAT];
+    for record in unpack(body)? {
+        left.extend_from_slice(&record.jti);
+        left.extend_from_slice(&record.content);
+        left.extend_from_slice(&record.lane);
+        left.extend_from_slice(&[0; 4]);
+    }
+    Ok(left)
 }
 
 /// Reads a chunk body back.
@@ -139,6 +152,23 @@ mod tests {
             assert_eq!(record.lane, item.lane);
             assert_eq!(&body[record.claims.clone()], item.claims);
         }
+    }
+
+    #[test]
+    fn a_stripped_chunk_keeps_the_ids_and_nothing_of_the_events() {
+        let (_, body) = pack(&[item(1, 10), item(2, 1000)]).remove(0);
+        let left = stripped(&body).unwrap();
+        assert_eq!(left.len(), 1 + 2 * HEAD);
+        let ids = |body: &[u8]| -> Vec<_> {
+            let records = unpack(body).unwrap();
+            records
+                .iter()
+                .map(|record| (record.jti, record.content, record.lane))
+                .collect()
+        };
+        assert_eq!(ids(&left), ids(&body));
+        assert!(unpack(&left).unwrap().iter().all(|record| record.claims.is_empty()));
+        assert_eq!(stripped(&left).unwrap(), left);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::protocol::record::{self, Record};
 
-use super::answer::{HoldReason, Verdict};
+use super::answer::{FORMAT_REFUSED, HoldReason, Verdict};
 use super::chunk::Lane;
 use super::dead_letters::Death;
 use super::outbox::{Outbox, Pos};
@@ -19,6 +19,9 @@ use super::retry::RetryPolicy;
 /// Failures in a row, on whatever lanes, after which the endpoint itself is taken to be down: the stream waits, then probes
 /// with one event.
 pub const FAILURES_BEFORE_HOLD: u32 = 5;
+
+/// The end of a hold that no time ends. The largest integer that survives everywhere.
+pub const NEVER: u64 = (1 << 53) - 1;
 
 /// A hold that is shorter is over before anybody could be told of it.
 pub const LASTING_MS: u64 = 60_000;
@@ -75,6 +78,12 @@ struct Kept {
     hold: Option<Hold>,
     #[serde(default, skip_serializing_if = "is_zero")]
     failures_in_a_row: u32,
+    #[serde(default, skip_serializing_if = "is_false")]
+    format_refused: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 fn is_zero(value: &u32) -> bool {
@@ -114,6 +123,8 @@ pub struct Courier {
     lanes: BTreeMap<Lane, Failing>,
     hold: Option<Hold>,
     failures_in_a_row: u32,
+    /// The last event that was read was answered 415.
+    format_refused: bool,
     in_flight: BTreeMap<Pos, Lane>,
 }
 
@@ -127,6 +138,7 @@ impl Courier {
             lanes: kept.lanes.into_iter().collect(),
             hold: kept.hold,
             failures_in_a_row: kept.failures_in_a_row,
+            format_refused: kept.format_refused,
             in_flight: BTreeMap::new(),
         }
     }
@@ -137,6 +149,7 @@ impl Courier {
             lanes: self.lanes.iter().map(|(lane, failing)| (*lane, *failing)).collect(),
             hold: self.hold,
             failures_in_a_row: self.failures_in_a_row,
+            format_refused: self.format_refused,
         };
         if kept == Kept::default() {
             return String::new();
@@ -158,6 +171,7 @@ impl Courier {
             failing.next_at = failing.next_at.min(now);
             // What was held over a pause is as patient as if it had come now.
             failing.first_failed_at = now;
+            failing.attempts = 0;
         }
         if let Some(hold) = &mut self.hold {
             hold.until = hold.until.min(now);
@@ -175,6 +189,21 @@ impl Courier {
         self.lanes.clear();
         self.hold = None;
         self.failures_in_a_row = 0;
+        self.format_refused = false;
+    }
+
+    /// From now on so many pushes are in flight at once.
+    pub fn set_window(&mut self, window: usize) {
+        // With a window of 1 there is one lane for all: what was noted of the others would never be cleared.
+        if (window <= 1) != (self.policy.window <= 1) {
+            self.lanes.clear();
+        }
+        self.policy.window = window;
+    }
+
+    /// Subjects whose events wait for another attempt.
+    pub fn failing(&self) -> usize {
+        self.lanes.len()
     }
 
     /// How often the first event of this lane was tried before.
@@ -206,8 +235,8 @@ impl Courier {
         if let Some(hold) = self.hold.filter(|hold| hold.until > now) {
             let next = match (waiting, outbox.is_empty()) {
                 (true, _) => Next::AwaitAnswer,
-                (false, true) => Next::Idle,
-                (false, false) => Next::WakeAt(hold.until),
+                (false, false) if hold.until < NEVER => Next::WakeAt(hold.until),
+                (false, _) => Next::Idle,
             };
             return (next, none);
         }
@@ -221,7 +250,8 @@ impl Courier {
         let mut wake_at: Option<u64> = None;
         for item in outbox.window().filter(|item| !item.acked) {
             let lane = self.lane(&item.lane);
-            if !passed.insert(lane) || self.in_flight.contains_key(&item.pos) {
+            // After a replay an event may be under way that others stand before again.
+            if !passed.insert(lane) || self.in_flight.values().any(|in_flight| *in_flight == lane) {
                 continue;
             }
             match self.lanes.get(&lane) {
@@ -245,10 +275,22 @@ impl Courier {
         match verdict {
             Verdict::Delivered => {
                 self.endpoint_works(now);
+                self.format_refused = false;
                 self.lanes.remove(&lane);
                 Outcome::Delivered
             }
             Verdict::Dead { err, description } => {
+                let refused = err == FORMAT_REFUSED;
+                if refused && self.format_refused {
+                    let hold = Verdict::Hold {
+                        reason: HoldReason::FormatRefused,
+                        detail: description.clone(),
+                        not_before: None,
+                        counts: true,
+                    };
+                    return self.hold_on(lane, &hold, now, draw);
+                }
+                self.format_refused = refused;
                 self.endpoint_works(now);
                 let attempts = self.lanes.remove(&lane).map_or(0, |failing| failing.attempts) + 1;
                 Outcome::Dead(Death {
@@ -270,25 +312,36 @@ impl Courier {
                 }
                 Outcome::RetryAt(next_at)
             }
-            Verdict::Hold {
-                reason,
-                detail,
-                not_before,
-                counts,
-            } => {
-                if *counts && let Err(death) = self.failed(lane, detail, now, 0.0) {
-                    return Outcome::Dead(death);
-                }
-                let in_a_row = self.hold.map_or(0, |hold| hold.in_a_row).saturating_add(1);
-                let until = match not_before {
-                    // The peer's time is kept in full; jitter only comes on top (WH-2.2-44).
-                    Some(not_before) => not_before + self.policy.retry.backoff_ms(1, draw),
-                    None => now + self.policy.retry.backoff_ms(in_a_row, draw),
-                };
-                let hold = self.wait_until(*reason, now, until, in_a_row);
-                Outcome::HeldUntil(hold.until, hold.reason)
-            }
+            Verdict::Hold { .. } => self.hold_on(lane, verdict, now, draw),
         }
+    }
+
+    /// The endpoint wants the whole stream to wait.
+    fn hold_on(&mut self, lane: Lane, verdict: &Verdict, now: u64, draw: f64) -> Outcome {
+        let Verdict::Hold {
+            reason,
+            detail,
+            not_before,
+            counts,
+        } = verdict
+        else {
+            return Outcome::RetryAt(now);
+        };
+        if *counts && let Err(death) = self.failed(lane, detail, now, 0.0) {
+            return Outcome::Dead(death);
+        }
+        let in_a_row = self.hold.map_or(0, |hold| hold.in_a_row).saturating_add(1);
+        let until = match not_before {
+            // Nobody is there any more: no time brings it back (WH-2.2-7).
+            _ if *reason == HoldReason::Gone => NEVER,
+            // The peer's time is kept in full and jitter only comes on top (WH-2.2-44); a time that is over at once does not
+            // switch the back-off off (WH-2.2-36).
+            Some(not_before) => (not_before + self.policy.retry.backoff_ms(1, draw))
+                .max(now + self.policy.retry.backoff_ms(in_a_row, draw)),
+            None => now + self.policy.retry.backoff_ms(in_a_row, draw),
+        };
+        let hold = self.wait_until(*reason, now, until, in_a_row);
+        Outcome::HeldUntil(hold.until, hold.reason)
     }
 
     /// Forgets one push whose answer says nothing any more: it went to an endpoint that is not the stream's now.
@@ -343,7 +396,14 @@ impl Courier {
             next_at: now,
         });
         failing.attempts = failing.attempts.saturating_add(1);
-        if now.saturating_sub(failing.first_failed_at) >= self.policy.retry.give_up_after_ms {
+        let RetryPolicy {
+            give_up_after_ms,
+            give_up_attempts,
+            ..
+        } = self.policy.retry;
+        if now.saturating_sub(failing.first_failed_at) >= give_up_after_ms
+            || (give_up_attempts > 0 && failing.attempts >= give_up_attempts)
+        {
             let attempts = failing.attempts;
             self.lanes.remove(&lane);
             return Err(Death {

@@ -1,6 +1,6 @@
 use super::super::chunk::NewItem;
 use super::super::meta::migrate;
-use super::super::outbox::FIRST_SCHEMA;
+use super::super::outbox::{COUNTED_SCHEMA, FIRST_SCHEMA};
 use super::super::sql::testing::TestSql;
 use super::*;
 
@@ -11,13 +11,14 @@ const POLICY: Policy = Policy {
         base_ms: 100,
         cap_ms: 10_000,
         give_up_after_ms: 60_000,
+        give_up_attempts: 0,
     },
 };
 
 /// An outbox whose n-th event is about the n-th of these subjects.
 fn outbox(subjects: &[u8]) -> (TestSql, Outbox) {
     let sql = TestSql::default();
-    migrate(&sql, &[FIRST_SCHEMA, crate::delivery::control::SCHEMA]).unwrap();
+    migrate(&sql, &[FIRST_SCHEMA, crate::delivery::control::SCHEMA, COUNTED_SCHEMA]).unwrap();
     let mut outbox = Outbox::load(&sql).unwrap();
     let items: Vec<_> = (1_u8..)
         .zip(subjects)
@@ -249,15 +250,15 @@ fn a_hold_remembers_when_it_began_and_somebody_may_ask_again() {
     let (_sql, outbox) = outbox(&[1]);
     let mut courier = Courier::new(POLICY, "");
     courier.next(&outbox, NOW);
-    courier.handle(at(0), &hold(HoldReason::Gone, None), NOW, 1.0);
+    courier.handle(at(0), &hold(HoldReason::Legal, None), NOW, 1.0);
     courier.next(&outbox, NOW + 200);
-    courier.handle(at(0), &hold(HoldReason::Gone, Some(NOW + 90_000)), NOW + 200, 1.0);
+    courier.handle(at(0), &hold(HoldReason::Legal, Some(NOW + 90_000)), NOW + 200, 1.0);
     let stands = courier.hold().unwrap();
     assert_eq!((stands.since, stands.until), (NOW, NOW + 90_100));
     assert!(stands.lasting);
     assert!(
         courier.ask_again(NOW + 300),
-        "the endpoint said it is gone: it has to say otherwise"
+        "the endpoint refused: it has to say otherwise"
     );
     assert_eq!(courier.next(&outbox, NOW + 300), Next::Push(at(0)));
     assert!(courier.hold().unwrap().lasting, "asking does not make it short");
@@ -290,6 +291,90 @@ fn what_waited_through_a_pause_is_not_given_up_at_the_first_failure_after_it() {
     courier.next(&outbox, later);
     assert_eq!(
         courier.handle(at(0), &retry(), later, 1.0),
-        Outcome::RetryAt(later + 200)
+        Outcome::RetryAt(later + 100)
     );
+}
+
+/// WH-2.2-7, WH-2.2-31
+#[test]
+fn an_endpoint_that_is_gone_is_never_tried_by_time_and_once_when_somebody_asks() {
+    let (_sql, outbox) = outbox(&[1, 2]);
+    let mut courier = Courier::new(POLICY, "");
+    courier.next(&outbox, NOW);
+    let gone = hold(HoldReason::Gone, Some(NOW + 5));
+    assert_eq!(
+        courier.handle(at(0), &gone, NOW, 1.0),
+        Outcome::HeldUntil(NEVER, HoldReason::Gone)
+    );
+    let mut courier = Courier::new(POLICY, &courier.kept());
+    assert_eq!(courier.next(&outbox, NEVER - 1), Next::Idle);
+    assert_eq!(courier.due_at(&outbox, NOW), None);
+    // A late success of before says nothing about now.
+    courier.handle(at(1), &Verdict::Delivered, NOW, 1.0);
+    assert!(courier.hold().is_some_and(|hold| hold.lasting));
+    assert!(courier.ask_again(NOW + 10));
+    assert_eq!(courier.next(&outbox, NOW + 10), Next::Push(at(0)));
+    courier.handle(at(0), &gone, NOW + 10, 1.0);
+    assert_eq!(courier.next(&outbox, NEVER - 1), Next::Idle);
+}
+
+/// WH-2.2-33
+#[test]
+fn one_415_may_be_the_events_fault_and_two_in_a_row_are_the_endpoints() {
+    let refused = Verdict::Dead {
+        err: FORMAT_REFUSED.into(),
+        description: "415".into(),
+    };
+    let (_sql, outbox) = outbox(&[1, 2, 3]);
+    let mut courier = Courier::new(POLICY, "");
+    for n in 0..3 {
+        assert_eq!(courier.next(&outbox, NOW), Next::Push(at(n)));
+    }
+    assert!(matches!(courier.handle(at(0), &refused, NOW, 1.0), Outcome::Dead(_)));
+    courier.handle(at(1), &Verdict::Delivered, NOW, 1.0);
+    assert!(matches!(courier.handle(at(2), &refused, NOW, 1.0), Outcome::Dead(_)));
+    let mut courier = Courier::new(POLICY, &courier.kept());
+    courier.next(&outbox, NOW);
+    assert_eq!(
+        courier.handle(at(0), &refused, NOW, 1.0),
+        Outcome::HeldUntil(NOW + 100, HoldReason::FormatRefused)
+    );
+    courier.next(&outbox, NOW + 100);
+    courier.handle(at(0), &Verdict::Delivered, NOW + 100, 1.0);
+    assert_eq!(courier.hold(), None);
+}
+
+#[test]
+fn an_event_is_given_up_after_so_many_attempts_where_that_is_wanted() {
+    let (_sql, outbox) = outbox(&[1]);
+    let mut policy = POLICY;
+    policy.retry.give_up_attempts = 3;
+    let mut courier = Courier::new(policy, "");
+    let mut now = NOW;
+    for attempt in 1..=3 {
+        assert_eq!(courier.next(&outbox, now), Next::Push(at(0)));
+        match courier.handle(at(0), &retry(), now, 1.0) {
+            Outcome::RetryAt(next_at) => now = next_at,
+            Outcome::Dead(death) => {
+                assert_eq!((attempt, death.attempts, death.err.as_str()), (3, 3, "given_up"));
+                return;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    panic!("it is never given up");
+}
+
+/// WH-2.2-36
+#[test]
+fn a_retry_after_that_is_over_at_once_does_not_switch_the_back_off_off() {
+    let (_sql, outbox) = outbox(&[1]);
+    let mut courier = Courier::new(POLICY, "");
+    let mut now = NOW;
+    for expected in [100, 200, 400, 800] {
+        courier.next(&outbox, now);
+        let outcome = courier.handle(at(0), &hold(HoldReason::RetryAfter, Some(now)), now, 1.0);
+        assert_eq!(outcome, Outcome::HeldUntil(now + expected, HoldReason::RetryAfter));
+        now += expected;
+    }
 }

@@ -4,6 +4,7 @@
 //! trait, and every decision is a return value that the objects in `edge/` carry out.
 
 pub mod answer;
+pub mod bounds;
 pub mod chunk;
 pub mod control;
 pub mod courier;
@@ -14,3 +15,4 @@ pub mod pace;
 pub mod recent;
 pub mod retry;
 pub mod sql;
+pub mod tally;

@@ -8,28 +8,31 @@
 //!
 //! After any [`SqlError`] the outbox in memory may differ from the stored one: drop it and load it again.
 
+mod item;
+mod keeping;
+mod polled;
+mod replay;
+
 use std::collections::{HashMap, VecDeque};
-use std::ops::Range;
 use std::rc::Rc;
 
-use serde::Serialize;
 use thiserror::Error;
 
-use super::chunk::{Jti, Lane, NewItem, pack, unpack};
+use super::bounds::{Bounds, Queued};
+use super::chunk::{HEAD, Jti, NewItem, pack, unpack};
 use super::control::{Control, Gate, Kind};
 use super::dead_letters::{self, Death};
 use super::meta::Migration;
 use super::recent::{Recent, Seen};
 use super::sql::{Row, Sql, SqlError};
-use crate::protocol::record::Record;
+
+pub use item::{Item, Pos};
+pub use replay::{Replayed, Search};
 
 /// Events that delivery may look past a stuck one; also the most that a poll client can have outstanding.
 pub const LOOK_AHEAD_EVENTS: usize = 1024;
 /// The same bound in bytes of claims, whichever is reached first.
 pub const LOOK_AHEAD_BYTES: usize = 1024 * 1024;
-
-/// Rows deleted in one go when old chunks are pruned, so that one alarm stays short.
-const PRUNE_ROWS: i64 = 500;
 
 /// Tables of an outbox. `body` stands last so that counting chunks does not read them.
 pub const FIRST_SCHEMA: Migration = &[
@@ -41,45 +44,15 @@ pub const FIRST_SCHEMA: Migration = &[
     dead_letters::CREATE,
 ];
 
-/// The place of an event: its chunk, and its index in there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Pos {
-    pub seq: i64,
-    pub idx: u32,
-}
-
-/// An event within the look-ahead.
-#[derive(Debug, Clone)]
-pub struct Item {
-    pub pos: Pos,
-    pub jti: Jti,
-    pub lane: Lane,
-    /// When it was accepted, in Unix milliseconds.
-    pub at: u64,
-    pub acked: bool,
-    body: Rc<Vec<u8>>,
-    claims: Range<usize>,
-}
-
-impl Item {
-    /// An item whose claims are all of `body`.
-    pub fn whole(pos: Pos, jti: Jti, lane: Lane, at: u64, body: Rc<Vec<u8>>) -> Self {
-        Self {
-            pos,
-            jti,
-            lane,
-            at,
-            acked: false,
-            claims: 0..body.len(),
-            body,
-        }
-    }
-
-    /// The claims to sign: the same bytes on every attempt.
-    pub fn claims(&self) -> &[u8] {
-        self.body.get(self.claims.clone()).unwrap_or_default()
-    }
-}
+/// Each chunk says how much lies before it, so that what waits is counted by two rows, however long the queue is.
+pub const COUNTED_SCHEMA: Migration = &[
+    "CREATE TABLE counted (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, n INTEGER NOT NULL, bytes INTEGER NOT NULL, \
+     n_before INTEGER NOT NULL, bytes_before INTEGER NOT NULL, body BLOB NOT NULL)",
+    "INSERT INTO counted SELECT seq, at, n, bytes - 1, SUM(n) OVER (ORDER BY seq) - n, \
+     SUM(bytes - 1) OVER (ORDER BY seq) - bytes + 1, body FROM chunk",
+    "DROP TABLE chunk",
+    "ALTER TABLE counted RENAME TO chunk",
+];
 
 /// What became of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -94,17 +67,30 @@ pub enum AppendError {
     /// The event at `index` carries an id that lately stood for another event. Nothing of the batch was stored.
     #[error("event {index} has an id that was used for another event within the last ten minutes")]
     Conflict { index: usize },
+    /// The batch goes beyond a bound. Nothing of it was stored.
+    #[error("the outbox is full")]
+    Full,
     #[error(transparent)]
     Sql(#[from] SqlError),
 }
 
-/// How much waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Record)]
-pub struct Queued {
-    pub events: u64,
-    pub bytes: u64,
-    /// When the oldest waiting event was accepted, in Unix milliseconds.
-    pub oldest_at: Option<u64>,
+/// So many events with so many bytes.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sum {
+    events: u64,
+    bytes: u64,
+}
+
+impl Sum {
+    fn add(&mut self, item: &Item) {
+        self.events += 1;
+        self.bytes += item.size();
+    }
+
+    fn take(&mut self, item: &Item) {
+        self.events = self.events.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(item.size());
+    }
 }
 
 /// The outbox of one stream.
@@ -116,6 +102,9 @@ pub struct Outbox {
     next: Pos,
     /// The newest chunk.
     tail: i64,
+    /// All events that were ever stored, and those of them that are done.
+    stored: Sum,
+    done: Sum,
     /// Everything before this was handed out to a poll client at least once.
     handed: Pos,
     recent: Option<Recent>,
@@ -124,10 +113,15 @@ pub struct Outbox {
     courier: String,
     /// Progress that is not written down yet.
     dirty: bool,
+    bounds: Bounds,
+    /// Whether acknowledged events are kept for a replay.
+    keeps: bool,
+    /// Chunks before this one lost their events already, if they are not kept.
+    stripped_to: i64,
 }
 
 impl Outbox {
-    /// Reads the cursor and the look-ahead.
+    /// Reads the cursor and the look-ahead. There are no bounds, and everything is kept, until [`Outbox::govern`].
     pub fn load(sql: &dyn Sql) -> Result<Self, SqlError> {
         let rows = sql.exec(
             "SELECT head_seq, head_idx, acked, handed_seq, handed_idx, courier FROM cursor",
@@ -138,27 +132,47 @@ impl Outbox {
             .ok_or_else(|| SqlError::corrupt("cursor", "there is none"))?;
         let head = pos(row, 0)?;
         let acked = row.blob(2)?.to_vec();
-        let newest = sql.exec("SELECT MAX(seq) FROM chunk", &[])?;
-        let newest = newest.first().map_or(Ok(None), |row| row.optional_int(0))?;
+        let newest = sql.exec(
+            "SELECT seq, n_before + n, bytes_before + bytes FROM chunk ORDER BY seq DESC LIMIT 1",
+            &[],
+        )?;
+        let (newest, stored) = match newest.first() {
+            Some(row) => (row.int(0)?, sum(row, 1)?),
+            None => (0, Sum::default()),
+        };
         let mut outbox = Self {
             window: VecDeque::new(),
             window_bytes: 0,
             next: head,
             // Chunks behind the head may all be pruned: sequence numbers go on all the same.
-            tail: newest.unwrap_or(0).max(head.seq - 1),
+            tail: newest.max(head.seq - 1),
+            stored,
+            done: stored,
             handed: pos(row, 3)?,
             recent: None,
             control: Control::load(sql)?,
             gate: Gate::Open,
             courier: row.text(5)?.to_owned(),
             dirty: false,
+            bounds: Bounds::NONE,
+            keeps: true,
+            stripped_to: head.seq,
         };
-        outbox.refill(sql)?;
+        outbox.start_at(sql, head)?;
         for (index, item) in outbox.window.iter_mut().enumerate() {
-            item.acked = bit(&acked, index);
+            if bit(&acked, index) && !item.acked {
+                item.acked = true;
+                outbox.done.add(item);
+            }
         }
         outbox.advance();
         Ok(outbox)
+    }
+
+    /// Sets how much may wait, and whether acknowledged events are kept for a replay.
+    pub fn govern(&mut self, bounds: Bounds, keeps: bool) {
+        self.bounds = bounds;
+        self.keeps = keeps;
     }
 
     /// What the courier asked to be kept with the cursor, as it was last flushed.
@@ -194,27 +208,49 @@ impl Outbox {
             stored: fresh.len(),
             again: items.len() - fresh.len(),
         };
-        for item in &fresh {
-            recent.remember(&item.jti, item.content, now);
+        self.store(sql, &fresh, now)?;
+        Ok(appended)
+    }
+
+    /// Stores events that were in the outbox before, at its end.
+    pub fn append_again(&mut self, sql: &dyn Sql, items: &[&NewItem], now: u64) -> Result<(), AppendError> {
+        self.store(sql, items, now)
+    }
+
+    fn store(&mut self, sql: &dyn Sql, items: &[&NewItem], now: u64) -> Result<(), AppendError> {
+        let bytes = items.iter().map(|item| (HEAD + item.claims.len()) as u64).sum();
+        if !items.is_empty() && !self.bounds.admit(&self.queued(), items.len() as u64, bytes, now) {
+            return Err(AppendError::Full);
         }
-        for (count, body) in pack(fresh) {
+        if let Some(recent) = &mut self.recent {
+            for item in items {
+                recent.remember(&item.jti, item.content, now);
+            }
+        }
+        for (count, body) in pack(items.iter().copied()) {
             let seq = self.tail + 1;
+            // The first byte is the format's.
+            let bytes = body.len() as u64 - 1;
             sql.exec(
-                "INSERT INTO chunk (seq, at, n, bytes, body) VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO chunk (seq, at, n, bytes, n_before, bytes_before, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 &[
                     seq.into(),
                     (now as i64).into(),
                     count.into(),
-                    (body.len() as i64).into(),
+                    (bytes as i64).into(),
+                    (self.stored.events as i64).into(),
+                    (self.stored.bytes as i64).into(),
                     body.as_slice().into(),
                 ],
             )?;
             self.tail = seq;
-            if self.next == (Pos { seq, idx: 0 }) && self.has_room() {
+            self.stored.events += u64::from(count);
+            self.stored.bytes += bytes;
+            if self.next == Pos::of(seq) && self.has_room() {
                 self.take_in(seq, now, body)?;
             }
         }
-        Ok(appended)
+        Ok(())
     }
 
     /// The control events, to add some.
@@ -262,17 +298,27 @@ impl Outbox {
             return false;
         };
         item.acked = true;
+        self.done.add(item);
         self.dirty = true;
         self.advance();
         true
     }
 
-    /// Moves an event to the dead letters: written together with the cursor, so that it is in exactly one place.
-    pub fn bury(&mut self, sql: &dyn Sql, pos: Pos, death: &Death, now: u64, courier: &str) -> Result<bool, SqlError> {
-        let Some(item) = self.get(pos).cloned() else {
+    /// Moves an event to the dead letters: written together with the cursor, so that it is in exactly one place. At most
+    /// `most` letters are kept.
+    pub fn bury(
+        &mut self,
+        sql: &dyn Sql,
+        pos: Pos,
+        death: &Death,
+        now: u64,
+        most: u32,
+        courier: &str,
+    ) -> Result<bool, SqlError> {
+        let Some(item) = self.get(pos).map(Item::to_new) else {
             return Ok(false);
         };
-        dead_letters::add(sql, now, &item.jti, death, item.claims())?;
+        dead_letters::add(sql, now, &item, death, most)?;
         self.ack(pos);
         self.flush(sql, courier)?;
         Ok(true)
@@ -283,7 +329,7 @@ impl Outbox {
         self.dirty
     }
 
-    /// Writes the cursor: one row.
+    /// Writes the cursor: one row. Where nothing is kept, one more for each chunk that is done.
     pub fn flush(&mut self, sql: &dyn Sql, courier: &str) -> Result<(), SqlError> {
         let head = self.head();
         sql.exec(
@@ -298,21 +344,27 @@ impl Outbox {
             ],
         )?;
         self.control.flush(sql)?;
+        if !self.keeps {
+            self.strip(sql, head.seq)?;
+        }
+        self.stripped_to = head.seq;
         self.courier.clear();
         self.courier.push_str(courier);
         self.dirty = false;
         Ok(())
     }
 
-    /// Drops every event that waits, and the verifications: what a disabled stream held is lost (SSF-8.1.2.1-3). Two rows.
+    /// Drops every event that waits, and the verifications: what a disabled stream held is lost (SSF-8.1.2.1-3), and so is the
+    /// memory of its ids.
     pub fn drop_waiting(&mut self, sql: &dyn Sql, courier: &str) -> Result<(), SqlError> {
         self.control.drop_all(sql, Kind::Verification)?;
+        // The delivered ones beside them in their first chunk go, too: no replay may bring back what was dropped.
+        sql.exec("DELETE FROM chunk WHERE seq >= ?", &[self.head().seq.into()])?;
+        self.recent = None;
         self.window.clear();
         self.window_bytes = 0;
-        self.next = Pos {
-            seq: self.tail + 1,
-            idx: 0,
-        };
+        self.next = Pos::of(self.tail + 1);
+        self.done = self.stored;
         self.handed = self.handed.max(self.next);
         self.flush(sql, courier)
     }
@@ -327,99 +379,30 @@ impl Outbox {
                     let body = row.take_blob(1)?;
                     self.take_in(self.next.seq, at, body)?;
                 }
-                None => {
-                    self.next = Pos {
-                        seq: self.next.seq + 1,
-                        idx: 0,
-                    }
-                }
+                None => self.next = Pos::of(self.next.seq + 1),
             }
         }
         Ok(())
     }
 
-    /// Up to `max_events` waiting events of at most `max_bytes` (the first is given whatever its size), oldest first,
-    /// and whether more could be had now. They stay until they are acknowledged. Flush before answering: an acknowledgement
-    /// reaches no further than what was written down as handed out.
-    pub fn hand_out(&mut self, max_events: usize, max_bytes: usize) -> (Vec<Item>, bool) {
-        let mut out: Vec<Item> = Vec::new();
-        let mut bytes = 0;
-        let mut more = self.gate == Gate::Open && self.next.seq <= self.tail;
-        for item in self.window().filter(|item| !item.acked) {
-            bytes += item.claims.len();
-            if out.len() == max_events || (bytes > max_bytes && !out.is_empty()) {
-                more = true;
-                break;
-            }
-            out.push(item.clone());
-        }
-        if let Some(last) = out.last() {
-            let after = Pos {
-                seq: last.pos.seq,
-                idx: last.pos.idx + 1,
-            };
-            self.dirty |= after > self.handed;
-            self.handed = self.handed.max(after);
-        }
-        (out, more)
-    }
-
-    /// The place of each of these events, if it was handed out and is not acknowledged yet.
-    pub fn handed_out(&self, jtis: &[Jti]) -> HashMap<Jti, Pos> {
-        let wanted: std::collections::HashSet<&Jti> = jtis.iter().collect();
-        // Acknowledgements count whatever the stream's status is.
-        let events = self.window.iter().take_while(|item| item.pos < self.handed);
-        self.control
-            .waiting(Gate::Open)
-            .chain(events)
-            .filter(|item| !item.acked && wanted.contains(&item.jti))
-            .map(|item| (item.jti, item.pos))
-            .collect()
-    }
-
-    /// Counts what waits. Reads one row a waiting chunk: for people, not for hot paths.
-    pub fn queued(&self, sql: &dyn Sql) -> Result<Queued, SqlError> {
-        let head = self.head();
-        let rows = sql.exec(
-            "SELECT COALESCE(SUM(n), 0), COALESCE(SUM(bytes), 0) FROM chunk WHERE seq >= ?",
-            &[head.seq.into()],
-        )?;
-        let (events, bytes) = match rows.first() {
-            Some(row) => (row.int(0)?, row.int(1)?),
-            None => (0, 0),
-        };
-        let done = u64::from(head.idx) + self.window.iter().filter(|item| item.acked).count() as u64;
-        Ok(Queued {
-            events: u64::try_from(events).unwrap_or(0).saturating_sub(done),
-            bytes: if self.window.is_empty() && self.next.seq > self.tail {
+    /// How much waits. Refill before asking.
+    pub fn queued(&self) -> Queued {
+        let events = self.stored.events.saturating_sub(self.done.events);
+        Queued {
+            events,
+            // A replay over events that are not kept any more leaves their bytes behind.
+            bytes: if events == 0 {
                 0
             } else {
-                u64::try_from(bytes).unwrap_or(0)
+                self.stored.bytes.saturating_sub(self.done.bytes)
             },
             oldest_at: self.window.front().map(|item| item.at),
-        })
+        }
     }
 
-    /// Deletes delivered chunks that were accepted before `before`, a bounded number at a time. Returns when the oldest
-    /// remaining delivered chunk was accepted, if there is one.
-    pub fn prune(&self, sql: &dyn Sql, before: u64) -> Result<Option<u64>, SqlError> {
-        let head = self.head().seq;
-        sql.exec(
-            "DELETE FROM chunk WHERE at < ? AND seq IN (SELECT seq FROM chunk WHERE seq < ? ORDER BY seq LIMIT ?)",
-            &[(before as i64).into(), head.into(), PRUNE_ROWS.into()],
-        )?;
-        self.oldest_delivered(sql)
-    }
-
-    /// When the oldest delivered chunk that is still kept was accepted.
-    pub fn oldest_delivered(&self, sql: &dyn Sql) -> Result<Option<u64>, SqlError> {
-        let rows = sql.exec(
-            "SELECT at FROM chunk WHERE seq < ? ORDER BY seq LIMIT 1",
-            &[self.head().seq.into()],
-        )?;
-        rows.first()
-            .map(|row| row.int(0).map(|at| u64::try_from(at).unwrap_or(0)))
-            .transpose()
+    /// Whether there is room again, after the outbox was full.
+    pub fn is_relieved(&self, now: u64) -> bool {
+        self.bounds.relieved(&self.queued(), now)
     }
 
     /// The first event that is not acknowledged, or where it will be.
@@ -431,6 +414,30 @@ impl Outbox {
         self.window.len() < LOOK_AHEAD_EVENTS && self.window_bytes < LOOK_AHEAD_BYTES
     }
 
+    /// Begins at `head`, wherever the look-ahead was, with nothing from there on acknowledged.
+    fn start_at(&mut self, sql: &dyn Sql, head: Pos) -> Result<(), SqlError> {
+        self.window.clear();
+        self.window_bytes = 0;
+        self.next = head;
+        let rows = sql.exec(
+            "SELECT seq, n_before, bytes_before FROM chunk WHERE seq >= ? ORDER BY seq LIMIT 1",
+            &[head.seq.into()],
+        )?;
+        self.done = match rows.first() {
+            None => self.stored,
+            Some(row) => sum(row, 1)?,
+        };
+        if head.idx > 0 && rows.first().map_or(Ok(0), |row| row.int(0))? == head.seq {
+            let rows = sql.exec("SELECT body FROM chunk WHERE seq = ?", &[head.seq.into()])?;
+            let body = rows.first().map_or(Ok(&[][..]), |row| row.blob(0))?;
+            for record in unpack(body)?.iter().take(head.idx as usize) {
+                self.done.events += 1;
+                self.done.bytes += (HEAD + record.claims.len()) as u64;
+            }
+        }
+        self.refill(sql)
+    }
+
     fn take_in(&mut self, seq: i64, at: u64, body: Vec<u8>) -> Result<(), SqlError> {
         let records = unpack(&body)?;
         let body = Rc::new(body);
@@ -439,25 +446,22 @@ impl Outbox {
                 self.next = Pos { seq, idx };
                 return Ok(());
             }
+            let item = Item::of(Pos { seq, idx }, record, at, &body);
             self.window_bytes += record.claims.len();
-            self.window.push_back(Item {
-                pos: Pos { seq, idx },
-                jti: record.jti,
-                lane: record.lane,
-                at,
-                acked: false,
-                body: Rc::clone(&body),
-                claims: record.claims.clone(),
-            });
+            if item.acked {
+                self.done.add(&item);
+            }
+            self.window.push_back(item);
         }
-        self.next = Pos { seq: seq + 1, idx: 0 };
+        self.next = Pos::of(seq + 1);
+        self.advance();
         Ok(())
     }
 
     fn advance(&mut self) {
         while self.window.front().is_some_and(|item| item.acked) {
             if let Some(item) = self.window.pop_front() {
-                self.window_bytes -= item.claims.len();
+                self.window_bytes -= item.claims().len();
             }
         }
     }
@@ -487,6 +491,13 @@ fn pos(row: &Row, column: usize) -> Result<Pos, SqlError> {
     })
 }
 
+fn sum(row: &Row, column: usize) -> Result<Sum, SqlError> {
+    let number = |column| -> Result<u64, SqlError> { Ok(u64::try_from(row.int(column)?).unwrap_or(0)) };
+    Ok(Sum {
+        events: number(column)?,
+        bytes: number(column + 1)?,
+    })
+}
+
 #[cfg(test)]
-#[path = "outbox_tests.rs"]
 mod tests;

@@ -9,6 +9,8 @@ pub struct RetryPolicy {
     pub cap_ms: u64,
     /// Counted from an event's first failed attempt.
     pub give_up_after_ms: u64,
+    /// So many attempts are the most; 0 leaves it to the time.
+    pub give_up_attempts: u32,
 }
 
 impl RetryPolicy {
@@ -49,6 +51,7 @@ mod tests {
         base_ms: 1000,
         cap_ms: 300_000,
         give_up_after_ms: 72 * 3_600_000,
+        give_up_attempts: 0,
     };
 
     #[test]

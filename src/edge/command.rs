@@ -5,12 +5,13 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::delivery::outbox::Queued;
+use crate::delivery::bounds::Queued;
 use crate::protocol::client::ClientMetadata;
 use crate::protocol::event::publish::NewEvent;
 use crate::protocol::jose::jws::Alg;
 use crate::protocol::metadata::DefaultSubjects;
 use crate::protocol::oauth::ScopeSet;
+use crate::protocol::operator_request::{OnDead, ReplayFrom};
 use crate::protocol::record::{Malformed, Members, Record};
 use crate::protocol::set::Audience;
 use crate::protocol::status::Status;
@@ -66,6 +67,8 @@ pub enum Refusal {
     TooMany { detail: String, retry_after_s: u32 },
     /// It stands against what is there.
     Conflict { detail: String },
+    /// The outbox has no room for this.
+    Full,
     /// The event at this index of the command carries an id that was used for another event.
     IdConflict { index: usize },
     /// The caller's copy of the configuration is older than the object's.
@@ -147,8 +150,11 @@ pub enum TenantCommand {
         at_once: bool,
     },
     CreateStream(Box<NewStream>),
+    /// The streams of one client, or a page of all.
     Streams {
         client_id: Option<String>,
+        after: String,
+        limit: u32,
     },
     UpdateStream(Box<StreamUpdate>),
     /// With a client: if it is the client's own.
@@ -227,6 +233,10 @@ pub enum TenantReply {
     Source(Box<Source>),
     Child(Child),
     Children(Vec<Child>),
+    Streams {
+        streams: Vec<Child>,
+        usage: Usage,
+    },
     Route {
         streams: Vec<String>,
         unsupported: Vec<String>,
@@ -305,6 +315,10 @@ pub enum StreamCommand {
         status: Option<(Status, Option<String>)>,
         /// One entry: the choice, or that there is none any more.
         default_subjects: Vec<Option<DefaultSubjects>>,
+        /// One entry: the number, or that it is the setting's again.
+        window: Vec<Option<u32>>,
+        on_dead: Option<OnDead>,
+        more_available: Option<bool>,
     },
     Health,
     Deliveries,
@@ -312,6 +326,21 @@ pub enum StreamCommand {
         after: i64,
         limit: u32,
     },
+    DeadLetter {
+        jti: [u8; 16],
+    },
+    /// All letters, or the one of this event.
+    Redrive {
+        jti: Option<[u8; 16]>,
+    },
+    Purge {
+        jti: Option<[u8; 16]>,
+    },
+    Replay {
+        from: ReplayFrom,
+    },
+    /// Deletes what was kept for long enough. The tenant asks for it once a day.
+    Sweep,
 }
 
 /// A poll request on its way to the stream.
@@ -336,7 +365,8 @@ pub enum StreamReply {
         /// Not decided yet: the endpoint is asked first.
         asked: bool,
     },
-    Explained(Value),
+    /// A document for whoever asked, as it is.
+    Shown(Value),
     /// How many of the events this stream carries; accepted before counts too.
     Appended {
         matched: usize,
@@ -367,11 +397,27 @@ pub struct Health {
     /// Since the object woke.
     pub last_success_at: Option<u64>,
     pub last_error: Option<Value>,
+    pub attempts: u64,
+    pub delivered: u64,
+    /// Within the last minute.
+    pub events_per_minute: u32,
     pub dead_letters: u64,
-    /// Since the object woke.
+    /// Letters that made room for others, ever.
+    pub dead_letters_dropped: u64,
+    pub usage: Usage,
+    pub database_bytes: u64,
+}
+
+/// What an object did since it woke: the platform charges for each of these.
+#[derive(Clone, Copy, Serialize, Record)]
+pub struct Usage {
+    pub requests: u64,
+    pub alarms: u64,
+    /// Each is a row written, on top of the others.
+    pub alarms_set: u64,
+    pub subrequests: u64,
     pub rows_read: u64,
     pub rows_written: u64,
-    pub database_bytes: u64,
 }
 
 /// Commands to the object of a source.

@@ -158,6 +158,7 @@ impl ApiError {
                 retry_after_s: Some(retry_after_s),
             }),
             Refusal::Conflict { detail } => Self::conflict(detail),
+            Refusal::Full => Self::conflict("The outbox of the stream is full.".to_owned()),
             Refusal::IdConflict { index } => Self::id_conflict(index),
             Refusal::RemoteFailed { detail } => Self::unavailable(detail, 5),
             // A stale copy is dealt with where it was used; if it comes here, that was forgotten.

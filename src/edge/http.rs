@@ -1,10 +1,13 @@
 //! Requests to others: bounded in time and bytes, never following a redirect, never cached.
 
-use futures_util::StreamExt;
-use worker::wasm_bindgen::JsValue;
-use worker::{AbortSignal, Fetch, Headers, Method, Request, RequestInit, RequestRedirect};
+use std::future::pending;
+use std::pin::pin;
+use std::time::Duration;
 
-use super::clock::now_ms;
+use futures_util::StreamExt;
+use futures_util::future::{Either, select};
+use worker::wasm_bindgen::JsValue;
+use worker::{AbortController, Delay, Fetch, Headers, Method, Request, RequestInit, RequestRedirect};
 
 /// A request to be sent.
 pub struct Outgoing<'a> {
@@ -15,7 +18,12 @@ pub struct Outgoing<'a> {
     pub timeout_ms: u32,
     /// Bytes of the answer's body that are read; the rest is dropped.
     pub max_body: usize,
+    /// Whether the body of an answer with this status says anything. Any other is not waited for.
+    pub needs_body: fn(u16) -> bool,
 }
+
+/// A body that says nothing is read as far as it came by then.
+const IDLE_BODY: Duration = Duration::from_secs(1);
 
 /// What came back.
 pub struct Incoming {
@@ -44,15 +52,7 @@ pub enum NoAnswer {
 
 /// Sends a request and reads its answer within `timeout_ms` altogether.
 pub async fn send(request: &Outgoing<'_>) -> Result<Incoming, NoAnswer> {
-    let started = now_ms();
-    let failed = |error: worker::Error| {
-        // The platform reports an aborted fetch in several ways; time tells them apart from a refusal.
-        if now_ms().saturating_sub(started) >= u64::from(request.timeout_ms) {
-            NoAnswer::Timeout
-        } else {
-            NoAnswer::Unreachable(error.to_string())
-        }
-    };
+    let failed = |error: worker::Error| NoAnswer::Unreachable(error.to_string());
     let headers = Headers::new();
     for (name, value) in request.headers {
         headers.set(name, value).map_err(failed)?;
@@ -63,29 +63,50 @@ pub async fn send(request: &Outgoing<'_>) -> Result<Incoming, NoAnswer> {
         .with_redirect(RequestRedirect::Manual)
         .with_body(request.body.map(JsValue::from_str));
     let outgoing = Request::new_with_init(request.url, &init).map_err(failed)?;
-    let signal = AbortSignal::from(web_sys::AbortSignal::timeout_with_u32(request.timeout_ms));
-    let mut response = Fetch::Request(outgoing)
-        .send_with_signal(&signal)
-        .await
-        .map_err(failed)?;
+    // Not AbortSignal.timeout: its timers outlive the request, and an object may have only so many at a time.
+    let controller = AbortController::default();
+    let signal = controller.signal();
+    let mut deadline = pin!(Delay::from(Duration::from_millis(u64::from(request.timeout_ms))));
+    let fetch = Fetch::Request(outgoing);
+    let answer = pin!(fetch.send_with_signal(&signal));
+    let mut response = match select(answer, deadline.as_mut()).await {
+        Either::Left((answer, _)) => answer.map_err(failed)?,
+        Either::Right(_) => {
+            controller.abort();
+            return Err(NoAnswer::Timeout);
+        }
+    };
     let status = response.status_code();
     let headers = response.headers().entries().collect();
     let mut body = Vec::new();
     let mut cut = false;
     if let Ok(mut stream) = response.stream() {
-        while let Some(chunk) = stream.next().await {
-            match chunk {
-                Ok(chunk) if body.len() + chunk.len() <= request.max_body => body.extend_from_slice(&chunk),
-                Ok(chunk) => {
+        let needed = (request.needs_body)(status);
+        let mut patience = pin!(async {
+            let idle = async {
+                if needed {
+                    pending().await
+                }
+                Delay::from(IDLE_BODY).await;
+            };
+            select(deadline, pin!(idle)).await;
+        });
+        loop {
+            match select(stream.next(), patience.as_mut()).await {
+                Either::Left((None, _)) => break,
+                Either::Left((Some(Ok(chunk)), _)) if body.len() + chunk.len() <= request.max_body => {
+                    body.extend_from_slice(&chunk);
+                }
+                Either::Left((Some(Ok(chunk)), _)) => {
                     body.extend(chunk.into_iter().take(request.max_body - body.len()));
                     cut = true;
-                    break;
                 }
                 // The status has arrived; what is missing of the body does not change what it means.
-                Err(_) => {
-                    cut = true;
-                    break;
-                }
+                Either::Left((Some(Err(_)), _)) | Either::Right(_) => cut = true,
+            }
+            if cut {
+                controller.abort();
+                break;
             }
         }
     }

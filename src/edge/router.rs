@@ -100,6 +100,19 @@ fn router() -> Router {
             get(endpoint!(watch::dead_letters)),
         )
         .route(
+            "/admin/streams/{stream_id}/dead-letters/{jti}",
+            get(endpoint!(watch::dead_letter)),
+        )
+        .route(
+            "/admin/streams/{stream_id}/dead-letters/redrive",
+            post(endpoint!(operate::redrive)),
+        )
+        .route(
+            "/admin/streams/{stream_id}/dead-letters/purge",
+            post(endpoint!(operate::purge)),
+        )
+        .route("/admin/streams/{stream_id}/replay", post(endpoint!(operate::replay)))
+        .route(
             "/admin/sources",
             get(endpoint!(sources::list)).post(endpoint!(sources::create)),
         )

@@ -6,9 +6,12 @@
 use base64ct::{Base64UrlUnpadded, Encoding};
 use thiserror::Error;
 
+use crate::delivery::bounds::Bounds;
 use crate::delivery::courier;
 use crate::delivery::retry::RetryPolicy;
+use crate::protocol::operator_request::MAX_WINDOW;
 use crate::protocol::secret::Secret;
+use crate::transmitter::live;
 
 /// One row of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,8 +45,15 @@ pub const TABLE: &[Setting] = &[
     row("RETRY_BASE_MS", "1000", "ms", "Longest wait after the first failure; doubles with each further one."),
     row("RETRY_CAP_MS", "300000", "ms", "Longest wait between two attempts that the endpoint did not ask for."),
     row("GIVE_UP_AFTER_S", "259200", "s", "An event that failed for this long goes to the dead letters."),
+    row("GIVE_UP_ATTEMPTS", "0", "attempts", "An event that failed so often goes there, too; 0 leaves it to the time."),
     row("RUN_MS", "20000", "ms", "One delivery run starts no push after this; the next run goes on."),
-    row("RETENTION_S", "604800", "s", "Delivered events are kept this long for replay; never less than the 10 minutes that event ids are remembered."),
+    row("LINGER_MS", "200", "ms", "A delivery run with nothing to push waits so long for more before it ends."),
+    row("OUTBOX_EVENTS", "100000", "events", "A stream with so many waiting events takes nothing new: its share of a publish is refused."),
+    row("OUTBOX_BYTES", "200000000", "bytes", "The same bound in bytes."),
+    row("OUTBOX_AGE_S", "604800", "s", "A stream whose oldest event waits for longer takes nothing new either."),
+    row("DEAD_LETTERS", "10000", "letters", "Dead letters of one stream; beyond them the oldest go."),
+    row("DEAD_LETTER_RETENTION_S", "2592000", "s", "A dead letter is kept this long."),
+    row("RETENTION_S", "604800", "s", "Delivered events are kept this long for replay; 0 keeps nothing of an event after its acknowledgement but, for 10 minutes, its id."),
     row("INBOX_RETENTION_S", "2592000", "s", "Received events are kept this long, and so is the memory of their jti."),
     row("LONG_POLL_MS", "25000", "ms", "A poll without events is held this long."),
     row("STREAMS_PER_CLIENT", "10", "streams", "A client that has this many gets 409 for a further one."),
@@ -60,11 +70,10 @@ pub struct Settings {
     pub public_url: Option<String>,
     pub allow_loopback: bool,
     pub development: bool,
-    pub window: usize,
     pub push_timeout_ms: u32,
-    pub retry: RetryPolicy,
+    pub delivery: live::Rules,
     pub run_ms: u64,
-    pub retention_ms: u64,
+    pub linger_ms: u64,
     pub inbox_retention_ms: u64,
     pub long_poll_ms: u64,
     pub streams_per_client: u64,
@@ -104,16 +113,12 @@ impl Settings {
             public_url: given.text("PUBLIC_URL").map(origin).transpose()?,
             allow_loopback: given.flag("ALLOW_LOOPBACK")?,
             development: given.flag("DEVELOPMENT")?,
-            window: given.number("WINDOW", 1, 64)? as usize,
             push_timeout_ms: u32::try_from(given.number("PUSH_TIMEOUT_MS", 1, 60_000)?).unwrap_or(u32::MAX),
-            retry: RetryPolicy {
-                base_ms: given.number("RETRY_BASE_MS", 1, 3_600_000)?,
-                cap_ms: given.number("RETRY_CAP_MS", 1, 86_400_000)?,
-                give_up_after_ms: given.number("GIVE_UP_AFTER_S", 0, 31_536_000)? * 1000,
-            },
+            delivery: delivery(&given)?,
             // An alarm may run for 15 minutes on the platform; deploys want it far shorter.
             run_ms: given.number("RUN_MS", 1, 600_000)?,
-            retention_ms: given.number("RETENTION_S", 0, 31_536_000)? * 1000,
+            // It is time that an object is paid for, and a run that goes on may not outlive its alarm.
+            linger_ms: given.number("LINGER_MS", 0, 10_000)?,
             inbox_retention_ms: given.number("INBOX_RETENTION_S", 60, 315_360_000)? * 1000,
             long_poll_ms: given.number("LONG_POLL_MS", 0, 25_000)?,
             streams_per_client: given.number("STREAMS_PER_CLIENT", 1, 1_000)?,
@@ -122,14 +127,32 @@ impl Settings {
             key_refetch_ms: given.number("KEY_REFETCH_MS", 0, 86_400_000)?,
         })
     }
+}
 
-    /// How streams are delivered.
-    pub fn courier(&self) -> courier::Policy {
-        courier::Policy {
-            window: self.window,
-            retry: self.retry,
-        }
-    }
+fn delivery(given: &Given) -> Result<live::Rules, SettingsError> {
+    const YEAR_S: u64 = 31_536_000;
+    let ms = |name, least| Ok(given.number(name, least, YEAR_S)? * 1000);
+    let count = |name, most| Ok(u32::try_from(given.number(name, 0, most)?).unwrap_or(u32::MAX));
+    Ok(live::Rules {
+        courier: courier::Policy {
+            window: given.number("WINDOW", 1, u64::from(MAX_WINDOW))? as usize,
+            retry: RetryPolicy {
+                base_ms: given.number("RETRY_BASE_MS", 1, 3_600_000)?,
+                cap_ms: given.number("RETRY_CAP_MS", 1, 86_400_000)?,
+                give_up_after_ms: ms("GIVE_UP_AFTER_S", 0)?,
+                give_up_attempts: count("GIVE_UP_ATTEMPTS", 1_000_000)?,
+            },
+        },
+        bounds: Bounds {
+            events: given.number("OUTBOX_EVENTS", 1, 100_000_000)?,
+            // An object stores 10 GB at most, and what was delivered is kept beside what waits.
+            bytes: given.number("OUTBOX_BYTES", 1, 4_000_000_000)?,
+            age_ms: ms("OUTBOX_AGE_S", 1)?,
+        },
+        retention_ms: ms("RETENTION_S", 0)?,
+        dead_letters: count("DEAD_LETTERS", 1_000_000)?,
+        dead_letter_ms: ms("DEAD_LETTER_RETENTION_S", 1)?,
+    })
 }
 
 struct Given<'a>(&'a [(String, String)]);
@@ -216,8 +239,11 @@ mod tests {
         assert_eq!(read(&[]).unwrap_err(), SettingsError::Missing("KEY_ENCRYPTION_KEY"));
         let settings = read(&[KEY]).unwrap();
         assert_eq!(settings.admin_token, None);
-        assert_eq!((settings.window, settings.push_timeout_ms), (6, 15_000));
-        assert_eq!(settings.retry.give_up_after_ms, 72 * 3_600_000);
+        assert_eq!(
+            (settings.delivery.courier.window, settings.push_timeout_ms),
+            (6, 15_000)
+        );
+        assert_eq!(settings.delivery.courier.retry.give_up_after_ms, 72 * 3_600_000);
         assert!(!settings.allow_loopback && !settings.development);
         assert!(!format!("{settings:?}").contains("AAEC"), "secrets stay out of logs");
     }
@@ -256,7 +282,7 @@ mod tests {
     fn an_origin_is_kept_in_one_form_and_an_empty_value_counts_as_unset() {
         let settings = read(&[KEY, ("PUBLIC_URL", "HTTPS://Heliograph.example:443/"), ("WINDOW", "")]).unwrap();
         assert_eq!(settings.public_url.as_deref(), Some("https://heliograph.example"));
-        assert_eq!(settings.window, 6);
+        assert_eq!(settings.delivery.courier.window, 6);
     }
 
     #[test]

@@ -1,11 +1,28 @@
 //! What an operator may change about a single stream. Not of any standard.
 
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::metadata::DefaultSubjects;
 use super::problem::{self, Invalid, Problem};
+use super::record::Record;
+use super::set::jti_bytes;
 use super::status::{self, Status};
 use super::tenant::default_subjects;
+
+/// Most pushes of a stream that may be in flight at once.
+pub const MAX_WINDOW: u32 = 64;
+
+/// What is done with an event that its receiver will never take (WH-2.2-24).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Record)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDead {
+    /// It goes to the dead letters, and the next one is sent.
+    #[default]
+    Skip,
+    /// It stays, and the stream is paused until somebody enables it.
+    Pause,
+}
 
 /// A change of a stream by the operator; what is absent stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,13 +32,26 @@ pub struct OperatorRequest {
     pub reason: Option<String>,
     /// `Some(None)`: what the client's registration and the tenant say.
     pub default_subjects: Option<Option<DefaultSubjects>>,
+    /// `Some(None)`: what the deployment's setting says.
+    pub window: Option<Option<u32>>,
+    pub on_dead: Option<OnDead>,
+    /// Whether answers to polls may say `moreAvailable` (pitfall 3).
+    pub more_available: Option<bool>,
 }
 
 impl OperatorRequest {
     /// Reads the body of a PATCH. Members that would change nothing are refused.
     pub fn parse(value: &Value) -> Result<Self, Invalid> {
         let members = problem::object(value)?;
-        problem::only_members(members, &["status", "reason", "default_subjects"])?;
+        let known = [
+            "status",
+            "reason",
+            "default_subjects",
+            "window",
+            "on_dead",
+            "more_available",
+        ];
+        problem::only_members(members, &known)?;
         let status = problem::optional(members, "status", Status::parse)?;
         if members.is_empty() {
             return Err(Invalid::here(Problem::Empty));
@@ -33,7 +63,84 @@ impl OperatorRequest {
             status,
             reason: status::reason(members)?,
             default_subjects: problem::optional(members, "default_subjects", choice)?,
+            window: problem::optional(members, "window", window)?,
+            on_dead: problem::optional(members, "on_dead", on_dead)?,
+            more_available: problem::optional(members, "more_available", |value| {
+                value.as_bool().ok_or_else(|| Invalid::here(Problem::NotA("a boolean")))
+            })?,
         })
+    }
+}
+
+/// Which dead letters are sent again or thrown away: all, or the one of this `jti`.
+pub fn chosen_letters(value: &Value) -> Result<Option<[u8; 16]>, Invalid> {
+    let members = one_of(value, "all", "jti")?;
+    match members.get("all") {
+        Some(Value::Bool(true)) => Ok(None),
+        Some(_) => Err(Invalid::at("all", Problem::NotA("true"))),
+        None => jti(members).map(Some),
+    }
+}
+
+/// Where a replay begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Record)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplayFrom {
+    /// With what was accepted at this instant (Unix milliseconds) or later.
+    Since(u64),
+    Jti([u8; 16]),
+}
+
+impl ReplayFrom {
+    /// Reads the body of a request for a replay.
+    pub fn parse(value: &Value) -> Result<Self, Invalid> {
+        let members = one_of(value, "since", "jti")?;
+        match members.get("since") {
+            Some(since) => {
+                let since = since.as_u64();
+                let since = since.ok_or_else(|| Invalid::at("since", Problem::NotA("a time in Unix milliseconds")))?;
+                Ok(Self::Since(since))
+            }
+            None => jti(members).map(Self::Jti),
+        }
+    }
+}
+
+/// An object with exactly one of these two members.
+fn one_of<'a>(value: &'a Value, one: &'static str, other: &'static str) -> Result<&'a Map<String, Value>, Invalid> {
+    let members = problem::object(value)?;
+    problem::only_members(members, &[one, other])?;
+    match (members.contains_key(one), members.contains_key(other)) {
+        (true, true) => Err(Invalid::at(
+            other,
+            Problem::NotA("absent where another choice is given"),
+        )),
+        (false, false) => Err(Invalid::here(Problem::Empty)),
+        _ => Ok(members),
+    }
+}
+
+fn jti(members: &Map<String, Value>) -> Result<[u8; 16], Invalid> {
+    let found = members.get("jti").and_then(Value::as_str).and_then(jti_bytes);
+    found.ok_or_else(|| Invalid::at("jti", Problem::NotA("a jti of this service")))
+}
+
+fn window(value: &Value) -> Result<Option<u32>, Invalid> {
+    if value.is_null() {
+        return Ok(None);
+    }
+    let window = value.as_u64().and_then(|window| u32::try_from(window).ok());
+    window
+        .filter(|window| (1..=MAX_WINDOW).contains(window))
+        .map(Some)
+        .ok_or_else(|| Invalid::here(Problem::NotA("a whole number from 1 to 64, or null")))
+}
+
+fn on_dead(value: &Value) -> Result<OnDead, Invalid> {
+    match value.as_str() {
+        Some("skip") => Ok(OnDead::Skip),
+        Some("pause") => Ok(OnDead::Pause),
+        _ => Err(Invalid::here(Problem::NotA("skip or pause"))),
     }
 }
 
@@ -57,6 +164,9 @@ mod tests {
                 status: Some(Status::Paused),
                 reason: Some("storage work".into()),
                 default_subjects: None,
+                window: None,
+                on_dead: None,
+                more_available: None,
             })
         );
         for (given, expected) in [
@@ -66,6 +176,46 @@ mod tests {
         ] {
             let parsed = OperatorRequest::parse(&json!({"default_subjects": given})).unwrap();
             assert_eq!(parsed.default_subjects, Some(expected));
+        }
+    }
+
+    #[test]
+    fn delivery_is_chosen_stream_by_stream() {
+        let parse = |body: Value| OperatorRequest::parse(&body).unwrap();
+        for (given, expected) in [(json!(1), Some(1)), (json!(64), Some(64)), (Value::Null, None)] {
+            assert_eq!(parse(json!({"window": given})).window, Some(expected));
+        }
+        assert_eq!(parse(json!({"on_dead": "pause"})).on_dead, Some(OnDead::Pause));
+        assert_eq!(parse(json!({"on_dead": "skip"})).on_dead, Some(OnDead::Skip));
+        assert_eq!(parse(json!({"more_available": false})).more_available, Some(false));
+    }
+
+    #[test]
+    fn letters_and_replays_are_chosen_one_way() {
+        let jti = crate::protocol::set::jti_text(&[7; 16]);
+        assert_eq!(chosen_letters(&json!({"all": true})), Ok(None));
+        assert_eq!(chosen_letters(&json!({"jti": jti})), Ok(Some([7; 16])));
+        assert_eq!(ReplayFrom::parse(&json!({"since": 5})), Ok(ReplayFrom::Since(5)));
+        assert_eq!(ReplayFrom::parse(&json!({"jti": jti})), Ok(ReplayFrom::Jti([7; 16])));
+        for (body, pointer) in [
+            (json!([]), ""),
+            (json!({}), ""),
+            (json!({"all": false}), "/all"),
+            (json!({"jti": "x"}), "/jti"),
+            (json!({"jti": 1}), "/jti"),
+            (json!({"all": true, "jti": jti}), "/jti"),
+            (json!({"every": true}), "/every"),
+        ] {
+            assert_eq!(chosen_letters(&body).unwrap_err().pointer, pointer, "{body}");
+        }
+        for (body, pointer) in [
+            (json!({}), ""),
+            (json!({"since": -1}), "/since"),
+            (json!({"since": "now"}), "/since"),
+            (json!({"since": 1, "jti": jti}), "/jti"),
+            (json!({"all": true}), "/all"),
+        ] {
+            assert_eq!(ReplayFrom::parse(&body).unwrap_err().pointer, pointer, "{body}");
         }
     }
 
@@ -83,6 +233,12 @@ mod tests {
                 "/reason",
             ),
             (json!({"default_subjects": "all"}), "/default_subjects"),
+            (json!({"window": 0}), "/window"),
+            (json!({"window": 65}), "/window"),
+            (json!({"window": "6"}), "/window"),
+            (json!({"on_dead": "stop"}), "/on_dead"),
+            (json!({"on_dead": null}), "/on_dead"),
+            (json!({"more_available": 1}), "/more_available"),
             (json!({"description": "x"}), "/description"),
         ] {
             assert_eq!(OperatorRequest::parse(&body).unwrap_err().pointer, pointer, "{body}");

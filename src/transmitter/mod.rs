@@ -4,6 +4,7 @@ pub mod activity;
 pub mod explain;
 pub mod filter;
 pub mod keyring;
+pub mod live;
 pub mod pulse;
 pub mod registry;
 pub mod routes;

@@ -5,7 +5,6 @@
 
 use serde::Serialize;
 
-use crate::delivery::courier::Hold;
 use crate::protocol::record::Record;
 use crate::protocol::status::Status;
 
@@ -88,28 +87,19 @@ impl Wishes {
     }
 }
 
-/// The status that a receiver is shown, with its reason.
-pub fn effective(wishes: &Wishes, hold: Option<&Hold>) -> (Status, Option<String>) {
+/// The status of a stream that delivery `waits` for, for that reason, or does not; with the reason for it. A hold makes a
+/// stream paused that everybody wants enabled.
+pub fn effective(wishes: &Wishes, waits: Option<&str>) -> (Status, Option<String>) {
     let (wish, _) = wishes.strictest();
-    match hold {
-        Some(hold) if wish.status == Status::Enabled => (Status::Paused, Some(hold_reason(hold))),
+    match waits {
+        Some(why) if wish.status == Status::Enabled => (Status::Paused, Some(why.to_owned())),
         _ => (wish.status, wish.reason.clone()),
     }
-}
-
-/// The status that a receiver is told about: as [`effective`], but blind to short holds.
-pub fn announced(wishes: &Wishes, hold: Option<&Hold>) -> (Status, Option<String>) {
-    effective(wishes, hold.filter(|hold| hold.lasting))
-}
-
-fn hold_reason(hold: &Hold) -> String {
-    format!("delivery waits: {}", hold.reason.text())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::delivery::answer::HoldReason;
     use Status::{Disabled, Enabled, Paused};
 
     fn wish(status: Status) -> Wish {
@@ -122,12 +112,6 @@ mod tests {
             operator: wish(operator),
             transmitter: wish(transmitter),
         }
-    }
-
-    fn hold(lasting: bool) -> Hold {
-        let mut hold = Hold::new(HoldReason::Failing, 1000);
-        hold.lasting = lasting;
-        hold
     }
 
     #[test]
@@ -175,12 +159,11 @@ mod tests {
     }
 
     #[test]
-    fn a_hold_pauses_an_enabled_stream_and_is_announced_when_it_lasts() {
+    fn a_hold_pauses_an_enabled_stream_and_no_other() {
         let enabled = Wishes::default();
-        assert_eq!(effective(&enabled, Some(&hold(false))).0, Paused);
-        assert_eq!(announced(&enabled, Some(&hold(false))).0, Enabled);
-        assert_eq!(announced(&enabled, Some(&hold(true))).0, Paused);
+        assert_eq!(effective(&enabled, Some("why")), (Paused, Some("why".to_owned())));
+        assert_eq!(effective(&enabled, None), (Enabled, None));
         let disabled = wishes(Disabled, Enabled, Enabled);
-        assert_eq!(effective(&disabled, Some(&hold(true))).0, Disabled);
+        assert_eq!(effective(&disabled, Some("why")), (Disabled, None));
     }
 }

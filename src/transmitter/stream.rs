@@ -4,14 +4,15 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::delivery::chunk::{Jti, NewItem};
-use crate::delivery::courier::Hold;
+use crate::delivery::courier::{Hold, LASTING_MS};
 use crate::delivery::meta::{self, Migration};
 use crate::delivery::sql::{Sql, SqlError};
-use crate::delivery::{control, outbox};
+use crate::delivery::{control, dead_letters, outbox};
 use crate::protocol::event::profile::{self, Profile};
 use crate::protocol::event::publish::NewEvent;
 use crate::protocol::json::canonical;
 use crate::protocol::metadata::DefaultSubjects;
+use crate::protocol::operator_request::OnDead;
 use crate::protocol::record::{self, Record};
 use crate::protocol::set::{Envelope, content_hash, jti_for, jti_text};
 use crate::protocol::status::Status;
@@ -23,7 +24,14 @@ use super::status::{Wish, Wishes, effective};
 use super::terms::Terms;
 
 /// The schema of a stream object, oldest first.
-pub const MIGRATIONS: &[Migration] = &[outbox::FIRST_SCHEMA, RUN_SCHEMA, control::SCHEMA, filter::SCHEMA];
+pub const MIGRATIONS: &[Migration] = &[
+    outbox::FIRST_SCHEMA,
+    RUN_SCHEMA,
+    control::SCHEMA,
+    filter::SCHEMA,
+    outbox::COUNTED_SCHEMA,
+    dead_letters::REDRIVE_SCHEMA,
+];
 
 /// Until when the alarm run that is under way, if any, may take. Read by the watchdog only.
 const RUN_SCHEMA: Migration = &[
@@ -49,11 +57,32 @@ pub struct Stream {
     /// What the stream began with, or the operator chose for it since. `None` in streams of before there was a choice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_subjects: Option<DefaultSubjects>,
+    #[serde(default)]
+    pub choices: Choices,
+    /// Since when the outbox takes nothing new, in Unix milliseconds; `None` while it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub full_since: Option<u64>,
     /// Unix milliseconds.
     pub created_at: u64,
     /// Grows with every change; a copy with a smaller one is stale.
     pub rev: u64,
 }
+
+/// What the operator chose for the delivery of one stream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Record)]
+pub struct Choices {
+    /// Pushes in flight at once; `None` leaves it to the deployment's setting. 1 is strict order.
+    #[serde(default)]
+    pub window: Option<u32>,
+    #[serde(default)]
+    pub on_dead: OnDead,
+    /// Polls never say `moreAvailable`: there are clients that cannot read it (pitfall 3).
+    #[serde(default)]
+    pub omits_more_available: bool,
+}
+
+/// Why a stream whose outbox is full is not enabled. What waits is delivered all the same: else it would stay full.
+const FULL: &str = "the outbox is full: new events are refused until the receiver has taken what waits";
 
 impl Stream {
     /// Writes the stream down, creating the tables in an empty object.
@@ -124,7 +153,23 @@ impl Stream {
 
     /// The status as a receiver sees it, with its reason.
     pub fn status(&self, hold: Option<&Hold>) -> (Status, Option<String>) {
-        effective(&self.wishes, hold)
+        self.status_with(hold, self.full_since.is_some())
+    }
+
+    /// The status that a receiver is told about: blind to holds that are over before anybody could be told of them.
+    pub fn lasting_status(&self, hold: Option<&Hold>, now: u64) -> (Status, Option<String>) {
+        let full = self.full_is_told_at().is_some_and(|at| at <= now);
+        self.status_with(hold.filter(|hold| hold.lasting), full)
+    }
+
+    fn status_with(&self, hold: Option<&Hold>, full: bool) -> (Status, Option<String>) {
+        let why = hold.map(|hold| format!("delivery waits: {}", hold.reason.text()));
+        effective(&self.wishes, why.as_deref().or(full.then_some(FULL)))
+    }
+
+    /// When the receiver is told that the outbox is full, if it still is then.
+    pub fn full_is_told_at(&self) -> Option<u64> {
+        self.full_since.map(|since| since + LASTING_MS)
     }
 
     /// Whether this is the subject of the stream itself, which is always in it and cannot be removed (SSF-8.1.4.1-5).

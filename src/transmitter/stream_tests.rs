@@ -43,6 +43,8 @@ fn stream() -> Stream {
         wishes: Wishes::default(),
         announced: Status::Enabled,
         default_subjects: None,
+        choices: Choices::default(),
+        full_since: None,
         created_at: 5,
         rev: 1,
     }

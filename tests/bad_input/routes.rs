@@ -91,6 +91,20 @@ pub const ROUTES: &[Route] = &[
     route("POST", "/admin/streams/{stream_id}/explain", Operator, Json),
     route("GET", "/admin/streams/{stream_id}/deliveries", Operator, Nothing),
     route("GET", "/admin/streams/{stream_id}/dead-letters", Operator, Nothing),
+    route(
+        "GET",
+        "/admin/streams/{stream_id}/dead-letters/{jti}",
+        Operator,
+        Nothing,
+    ),
+    route(
+        "POST",
+        "/admin/streams/{stream_id}/dead-letters/redrive",
+        Operator,
+        Json,
+    ),
+    route("POST", "/admin/streams/{stream_id}/dead-letters/purge", Operator, Json),
+    route("POST", "/admin/streams/{stream_id}/replay", Operator, Json),
     route("GET", "/admin/sources", Operator, Nothing),
     route("POST", "/admin/sources", Operator, Json),
     route("GET", "/admin/sources/{source_id}", Operator, Nothing),
@@ -104,6 +118,7 @@ impl Route {
         let path = self
             .pattern
             .replace("{stream_id}", &world.polled.id)
+            .replace("{jti}", &world.dead_jti)
             .replace("{source_id}", &world.source.id)
             .replace("{client_id}", &world.acme.client_id)
             .replace("{tenant}", TENANT);
@@ -133,6 +148,10 @@ impl Route {
             ("PATCH", "/admin/streams/{stream_id}") => (json!({"status": "enabled"}), 200),
             ("POST", "/admin/streams/{stream_id}/subjects") => (json!({"add": [subject]}), 200),
             ("POST", "/admin/streams/{stream_id}/explain") => (event("evt-good", "ana@example.com"), 200),
+            ("POST", "/admin/streams/{stream_id}/dead-letters/redrive") => (json!({"all": true}), 200),
+            ("POST", "/admin/streams/{stream_id}/dead-letters/purge") => (json!({"all": true}), 200),
+            // Everything since an instant that is yet to come is nothing.
+            ("POST", "/admin/streams/{stream_id}/replay") => (json!({"since": 9_007_199_254_740_991_u64}), 200),
             ("POST", "/admin/sources") => (json!({"issuer": "https://idp.example", "audience": ACME_AUDIENCE}), 201),
             other => panic!("no good body for {other:?}"),
         }

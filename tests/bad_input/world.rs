@@ -19,6 +19,8 @@ pub struct World {
     pub polled: Stream,
     pub pushed: Stream,
     pub source: Source,
+    /// Of the polled stream's dead letter.
+    pub dead_jti: String,
     before: Value,
     request_ids: RefCell<HashSet<String>>,
     /// The refused requests since nothing was seen to have changed.
@@ -66,7 +68,16 @@ impl<'a> Bad<'a> {
 pub const TENANT: &str = "acme";
 
 /// Members of a stream's health that change by themselves, or by being looked at.
-const RESTLESS: [&str; 3] = ["next_wake_at", "rows_read", "rows_written"];
+const RESTLESS: [&str; 8] = [
+    "next_wake_at",
+    "rows_read",
+    "rows_written",
+    "requests",
+    "alarms",
+    "alarms_set",
+    "oldest_age_s",
+    "events_per_minute",
+];
 
 /// How many refused requests go by before the world is looked at: one look costs ten requests.
 const LOOK_AFTER: usize = 25;
@@ -87,6 +98,10 @@ impl World {
         let source = Source::register(&instance, &instance.origin(), ACME_AUDIENCE);
         let tenant = json!({"tenant": TENANT});
         instance.operator().post_json("/admin/tenants", &tenant, 201);
+        publish(&instance.operator(), &[event("evt-dead", "ana@example.com")]);
+        let (dead_jti, _) = polled.poll_now().remove(0);
+        let errors = json!({dead_jti.as_str(): {"err": "invalid_key", "description": "no such key"}});
+        polled.poll(&json!({"setErrs": errors, "maxEvents": 0, "returnImmediately": true}));
         publish(&instance.operator(), &[event("evt-0", "ana@example.com")]);
         polled.poll_now();
         eventually("the event is delivered", || {
@@ -100,6 +115,7 @@ impl World {
             polled,
             pushed,
             source,
+            dead_jti,
             before: Value::Null,
             request_ids: RefCell::default(),
             unchecked: RefCell::default(),
@@ -159,21 +175,27 @@ impl World {
 
     fn picture(&self) -> Value {
         let operator = self.instance.operator();
-        let health = [&self.polled, &self.pushed].map(|stream| {
-            let mut health = stream.health(&self.instance);
-            health
-                .as_object_mut()
-                .expect("an object")
-                .retain(|name, _| !RESTLESS.contains(&name.as_str()));
-            health
-        });
+        let at_rest = |mut document: Value| {
+            let members = document.as_object_mut().expect("an object");
+            members.retain(|name, _| !RESTLESS.contains(&name.as_str()));
+            document
+        };
+        let health = [&self.polled, &self.pushed].map(|stream| at_rest(stream.health(&self.instance)));
+        let streams = operator.get("/admin/streams", 200)["streams"].clone();
+        let streams: Vec<Value> = streams
+            .as_array()
+            .expect("an array")
+            .iter()
+            .cloned()
+            .map(at_rest)
+            .collect();
         let settings = ["default", TENANT].map(|name| operator.get(&format!("/admin/tenants/{name}"), 200));
         let dead = [&self.polled, &self.pushed].map(|stream| stream.dead_letters(&self.instance));
         json!({
             "tenants": operator.get("/admin/tenants", 200),
             "settings": settings,
             "clients": operator.get("/admin/clients", 200),
-            "streams": operator.get("/admin/streams", 200),
+            "streams": streams,
             "sources": operator.get("/admin/sources", 200),
             "configurations": self.acme.api.get("/ssf/streams", 200),
             "health": health,

@@ -89,7 +89,7 @@ fn a_set_error_is_the_end_of_its_event_and_not_of_the_stream() {
         ),
         (Reply::status(400), "refused", "the endpoint answered 400"),
         (Reply::status(413), "too_large", "the endpoint answered 413"),
-        (Reply::status(415), "refused", "the endpoint answered 415"),
+        (Reply::status(415), "format_refused", "the endpoint answered 415"),
         (Reply::status(422), "refused", "the endpoint answered 422"),
     ];
     for (number, (reply, err, description)) in answers.iter().enumerate() {

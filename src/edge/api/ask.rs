@@ -30,6 +30,8 @@ pub struct Asked {
     pub client_id: String,
     /// The id in the path; empty where there is none.
     pub id: String,
+    /// The second one; empty where there is none.
+    pub part: String,
     pub parts: Parts,
     /// The JSON body; null where the method has none.
     pub given: Value,
@@ -75,7 +77,12 @@ pub async fn ask(
 
 /// Lets in who may ask, and takes the body in.
 pub async fn admit(call: Call, who: Who) -> Result<Asked, ApiError> {
-    let Call { edge, id, request } = call;
+    let Call {
+        edge,
+        id,
+        part,
+        request,
+    } = call;
     let (parts, payload) = Request::into_parts(request);
     let client_id = match who {
         Who::Receiver(scope) => auth::client(&edge, &parts.headers, scope).await?.client_id,
@@ -92,6 +99,7 @@ pub async fn admit(call: Call, who: Who) -> Result<Asked, ApiError> {
         edge,
         client_id,
         id,
+        part,
         parts,
         given,
     })

@@ -17,6 +17,8 @@ pub struct Call {
     pub edge: Edge,
     /// The id in the path; empty where the route has none.
     pub id: String,
+    /// The second one of a path that has two.
+    pub part: String,
     pub request: Request,
 }
 
@@ -62,14 +64,13 @@ impl Call {
         let parameters = RawPathParams::from_request_parts(&mut parts, &())
             .await
             .map_err(|_| ApiError::not_found())?;
-        let id = parameters
-            .iter()
-            .next()
-            .map(|(_, value)| value.to_owned())
-            .unwrap_or_default();
+        let mut values = parameters.iter().map(|(_, value)| value.to_owned());
+        let id = values.next().unwrap_or_default();
+        let part = values.next().unwrap_or_default();
         Ok(Self {
             edge,
             id,
+            part,
             request: Request::from_parts(parts, body),
         })
     }

@@ -1,4 +1,5 @@
-//! `/events`: publishing. Every matching stream has stored the events before the answer is 202.
+//! `/events`: publishing. Every matching stream has stored the events before the answer is 202, or is named as one that
+//! refused.
 
 use axum::response::Response;
 use http::StatusCode;
@@ -62,10 +63,13 @@ pub async fn publish(call: Call) -> Result<Response, ApiError> {
     )
     .await;
     let mut stored_by = 0;
+    let mut refused = Vec::new();
     let mut failed = None;
-    for answer in answers {
+    for (stream_id, answer) in streams.iter().zip(answers) {
         match answer {
             Ok(Ok(StreamReply::Appended { matched })) => stored_by += usize::from(matched > 0),
+            // Its share is not accepted; the others' is.
+            Ok(Err(Refusal::Full)) => refused.push(json!({"stream_id": stream_id, "reason": "outbox_full"})),
             // The route was wider than the truth: the stream is deleted, or not there yet.
             Ok(Err(Refusal::Gone)) => {}
             Ok(Err(Refusal::IdConflict { index })) => return Err(ApiError::id_conflict(index)),
@@ -80,7 +84,7 @@ pub async fn publish(call: Call) -> Result<Response, ApiError> {
         Some(error) => Err(error),
         None => Ok(json_response(
             StatusCode::ACCEPTED,
-            &json!({"accepted": accepted, "streams": stored_by, "refused": []}),
+            &json!({"accepted": accepted, "streams": stored_by, "refused": refused}),
         )),
     }
 }

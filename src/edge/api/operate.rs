@@ -1,16 +1,16 @@
 //! `/admin/streams/{stream_id}`, the parts that change something or explain: the operator's hand on a stream.
 
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde_json::json;
 
 use crate::edge::command::{StreamCommand, StreamReply, TenantCommand};
 use crate::edge::error::{ApiError, json_response, no_store};
 use crate::protocol::event::publish::NewEvent;
-use crate::protocol::operator_request::OperatorRequest;
+use crate::protocol::operator_request::{OperatorRequest, ReplayFrom, chosen_letters};
 use crate::protocol::subject_request::BulkSubjects;
 
-use super::ask::{Question, Reply, Who, ask, unexpected};
+use super::ask::{Asked, Question, Reply, Who, ask, unexpected};
 use super::call::{Answering, Call};
 use super::watch::show_health;
 
@@ -24,6 +24,9 @@ pub fn change(call: Call) -> impl Answering {
             let command = StreamCommand::Operate {
                 status: wanted.status.map(|status| (status, wanted.reason)),
                 default_subjects: wanted.default_subjects.into_iter().collect(),
+                window: wanted.window.into_iter().collect(),
+                on_dead: wanted.on_dead,
+                more_available: wanted.more_available,
             };
             Ok(Question::Stream(asked.id.clone(), command))
         },
@@ -73,9 +76,57 @@ pub fn explain(call: Call) -> impl Answering {
             let command = StreamCommand::Explain { event: Box::new(event) };
             Ok(Question::Stream(asked.id.clone(), command))
         },
-        |_, reply| match reply {
-            Reply::Stream(_, StreamReply::Explained(shown)) => Ok(json_response(StatusCode::OK, &shown)),
-            _ => Err(unexpected()),
-        },
+        shown,
     )
+}
+
+/// Sends dead letters again.
+pub fn redrive(call: Call) -> impl Answering {
+    ask(
+        call,
+        Who::Operator,
+        |asked| {
+            let jti = letters(asked)?;
+            Ok(Question::Stream(asked.id.clone(), StreamCommand::Redrive { jti }))
+        },
+        shown,
+    )
+}
+
+/// Throws dead letters away.
+pub fn purge(call: Call) -> impl Answering {
+    ask(
+        call,
+        Who::Operator,
+        |asked| {
+            let jti = letters(asked)?;
+            Ok(Question::Stream(asked.id.clone(), StreamCommand::Purge { jti }))
+        },
+        shown,
+    )
+}
+
+/// Sends again what was delivered.
+pub fn replay(call: Call) -> impl Answering {
+    ask(
+        call,
+        Who::Operator,
+        |asked| {
+            let from = ReplayFrom::parse(&asked.given).map_err(|found| ApiError::invalid(&found))?;
+            Ok(Question::Stream(asked.id.clone(), StreamCommand::Replay { from }))
+        },
+        shown,
+    )
+}
+
+fn letters(asked: &Asked) -> Result<Option<[u8; 16]>, ApiError> {
+    chosen_letters(&asked.given).map_err(|found| ApiError::invalid(&found))
+}
+
+/// What the stream said, as it is.
+pub fn shown(_: &Asked, reply: Reply) -> Result<Response, ApiError> {
+    match reply {
+        Reply::Stream(_, StreamReply::Shown(shown)) => Ok(json_response(StatusCode::OK, &shown)),
+        _ => Err(unexpected()),
+    }
 }

@@ -16,6 +16,7 @@ pub async fn poll(call: Call) -> Result<Response, ApiError> {
         edge,
         id: stream_id,
         request,
+        ..
     } = call;
     let (parts, payload) = request.into_parts();
     // Acknowledging takes events away, so reading rights are not enough.

@@ -52,6 +52,7 @@ pub async fn push(call: Call) -> Result<Response, ApiError> {
         edge,
         id: source_id,
         request,
+        ..
     } = call;
     let (parts, payload) = request.into_parts();
     edge.any_source(&source_id)?;

@@ -70,6 +70,7 @@ pub async fn show(call: Call) -> Result<Response, ApiError> {
         edge,
         id: source_id,
         request,
+        ..
     } = call;
     auth::operator(&edge, request.headers()).await?;
     let source = view(&edge, &source_id).await?.ok_or_else(ApiError::not_found)?;
@@ -97,6 +98,7 @@ pub async fn events(call: Call) -> Result<Response, ApiError> {
         edge,
         id: source_id,
         request,
+        ..
     } = call;
     auth::operator(&edge, request.headers()).await?;
     let (after, limit) = page(request.uri(), MAX_PAGE)?;

@@ -56,8 +56,10 @@ pub async fn read(call: Call) -> Result<Response, ApiError> {
     }
     let streams = TenantCommand::Streams {
         client_id: Some(caller.client_id.clone()),
+        after: String::new(),
+        limit: 0,
     };
-    let TenantReply::Children(children) = edge.tenant()?.ask(streams).await? else {
+    let TenantReply::Streams { streams: children, .. } = edge.tenant()?.ask(streams).await? else {
         return Err(ApiError::internal("tenant", "an unexpected reply"));
     };
     let reads = together(children.iter().map(async |child| {

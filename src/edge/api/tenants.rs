@@ -73,7 +73,7 @@ pub async fn list(call: Call) -> Result<Response, ApiError> {
 }
 
 pub async fn show(call: Call) -> Result<Response, ApiError> {
-    let Call { edge, id, request } = call;
+    let Call { edge, id, request, .. } = call;
     auth::operator(&edge, request.headers()).await?;
     let child = find(&edge, id).await?;
     let settings = settings(&edge, &child.id, TenantCommand::Describe).await?;
@@ -91,7 +91,7 @@ pub async fn change(call: Call) -> Result<Response, ApiError> {
 
 /// 204, or 202 when there is so much to delete that it goes on in the background. Either way the tenant is closed now.
 pub async fn delete(call: Call) -> Result<Response, ApiError> {
-    let Call { edge, id, request } = call;
+    let Call { edge, id, request, .. } = call;
     auth::operator(&edge, request.headers()).await?;
     if id == DEFAULT_TENANT {
         return Err(ApiError::conflict(

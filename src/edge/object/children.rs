@@ -21,7 +21,7 @@ use crate::receiver::source::Source;
 use crate::transmitter::registry::{self, Child, Client, Kind, State};
 use crate::transmitter::routes::{self, Noted};
 use crate::transmitter::status::Wishes;
-use crate::transmitter::stream::Stream;
+use crate::transmitter::stream::{Choices, Stream};
 use crate::transmitter::terms::Terms;
 
 use super::serve::{call_failed, fault};
@@ -87,6 +87,8 @@ impl TenantObject {
             announced: Status::Enabled,
             // SSF-7.1-14, SSF-7.1-15: what a new stream starts with; a later change of the tenant's is for later streams.
             default_subjects: Some(default_subjects),
+            choices: Choices::default(),
+            full_since: None,
             created_at: now_ms(),
             rev: 1,
         };
@@ -166,7 +168,7 @@ impl TenantObject {
     }
 
     /// To be asked after every await: a tenant that was deleted meanwhile has no tables any more.
-    fn still_there(&self) -> Answer<()> {
+    pub(super) fn still_there(&self) -> Answer<()> {
         if self.gone.get() { Err(Refusal::Gone) } else { Ok(()) }
     }
 
@@ -397,7 +399,7 @@ impl TenantObject {
         Ok(())
     }
 
-    fn stream_object(&self, tenant: &str, stream_id: &str) -> Answer<ObjectStub> {
+    pub(super) fn stream_object(&self, tenant: &str, stream_id: &str) -> Answer<ObjectStub> {
         stub::by_id(&self.env, "STREAM", stream_id, Some(tenant)).map_err(|error| call_failed(&error))
     }
 }

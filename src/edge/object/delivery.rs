@@ -12,9 +12,8 @@ use futures_util::stream::FuturesUnordered;
 use serde_json::json;
 use worker::Delay;
 
-use crate::delivery::answer::{Verdict, judge};
-use crate::delivery::courier::{Next, Outcome};
-use crate::delivery::dead_letters::Death;
+use crate::delivery::courier::Outcome;
+use crate::delivery::outbox::Pos;
 use crate::edge::clock::now_ms;
 use crate::edge::command::{Answer, PollCommand, Refusal, StreamReply, TenantCommand, TenantReply};
 use crate::edge::log::{self, Level};
@@ -23,18 +22,15 @@ use crate::edge::together::together;
 use crate::edge::{context, crypto, random};
 use crate::protocol::endpoint_url::{EndpointUrl, UrlPolicy};
 use crate::protocol::secret::Secret;
-use crate::protocol::set::{jti_bytes, jti_text};
+use crate::protocol::set::jti_text;
 use crate::protocol::stream::Delivery;
+use crate::transmitter::live::{Batch, Job, Live, Next, Run, Settled};
 use crate::transmitter::stream::begin_run;
 
-use super::exchange::{Job, Line, Pushed, Signer, push};
-use super::live::Live;
+use super::exchange::{Line, Pushed, Signer, push};
 use super::serve::{call_failed, fault};
 use super::stream::{AUTHORIZATION_PLACE, StreamObject};
 use super::stub;
-
-/// Progress is written down at least this often during a run.
-const FLUSH_MS: u64 = 1000;
 
 /// A run that lasts longer than this says so in its row, and again each time this has passed.
 const RENEW_MS: u64 = 10_000;
@@ -42,12 +38,6 @@ const RENEW_MS: u64 = 10_000;
 /// The tenant is asked for its signing key again when the copy is older than this at the start of a run.
 const KEY_MAX_AGE_MS: u64 = 60_000;
 
-/// SETs in one poll answer when the receiver names no number.
-const DEFAULT_POLL_EVENTS: usize = 100;
-/// And the most that it may name.
-const MAX_POLL_EVENTS: usize = 1000;
-/// Bytes of claims in one poll answer.
-const MAX_POLL_BYTES: usize = 1024 * 1024;
 /// Long polls held at once; older ones are answered empty.
 const MAX_HELD_POLLS: u64 = 2;
 
@@ -56,57 +46,43 @@ impl StreamObject {
     pub(super) async fn deliver(&self) -> Answer<()> {
         let started = now_ms();
         let settings = context::settings(&self.env).map_err(|error| fault("settings", error))?;
-        let (push_to, rev, moves) = self.with(|live| {
-            live.outbox.refill(&self.sql)?;
-            live.courier.forget_in_flight();
-            let due = live
-                .courier
-                .due_at(&live.outbox, started)
-                .is_some_and(|due| due <= started);
-            let push_to = match &live.stream.configuration.delivery {
-                Delivery::Push { endpoint_url, .. } if due => Some((
-                    endpoint_url.clone(),
-                    live.stream.configuration.iss.clone(),
-                    live.stream.sealed_authorization.clone(),
-                )),
-                _ => None,
-            };
-            Ok((push_to, live.stream.rev, live.moves))
-        })?;
-        let Some((endpoint_url, issuer, sealed)) = push_to else {
-            return Ok(());
-        };
+        if let Some(run) = self.with(|live| Ok(live.begin_run(&self.sql, started)?))? {
+            let line = self.line(&settings, run).await?;
+            self.push_all(line, &settings, started).await?;
+            self.with(|live| Ok(live.flush(&self.sql, now_ms())?))?;
+        }
+        Ok(())
+    }
+
+    /// Gets everything ready that the pushes of a run need.
+    async fn line(&self, settings: &Settings, run: Run) -> Answer<Rc<Line>> {
         // The policy may have changed since the endpoint was registered.
-        let policy = UrlPolicy::of_issuer(settings.allow_loopback, &issuer);
-        if let Err(error) = EndpointUrl::parse(&endpoint_url, &policy) {
+        let policy = UrlPolicy::of_issuer(settings.allow_loopback, &run.issuer);
+        if let Err(error) = EndpointUrl::parse(&run.endpoint_url, &policy) {
             let detail = format!("the endpoint is not allowed by the settings of this service: it {error}");
             self.with(|live| {
-                live.last_error = Some(json!({"at": started, "detail": detail}));
+                live.tally.trouble(&detail, now_ms());
                 Ok(())
             })?;
             return Err(fault("push endpoint", error));
         }
-        let authorization = match sealed {
+        let authorization = match &run.sealed_authorization {
             None => None,
-            Some(sealed) => Some(self.open_authorization(&settings, &sealed).await?),
+            Some(sealed) => Some(self.open_authorization(settings, sealed).await?),
         };
-        let signer = self.signer(&settings).await?;
-        let line = Line {
-            endpoint_url,
+        Ok(Rc::new(Line {
+            run,
             authorization,
-            signer,
+            signer: self.signer(settings).await?,
             timeout_ms: settings.push_timeout_ms,
-            rev,
-            moves,
-        };
-        self.push_all(&line, &settings, started).await?;
-        self.with(|live| live.flush(&self.sql))
+        }))
     }
 
-    async fn push_all(&self, line: &Line, settings: &Settings, started: u64) -> Answer<()> {
+    async fn push_all(&self, mut line: Rc<Line>, settings: &Settings, started: u64) -> Answer<()> {
         let deadline = started + settings.run_ms;
         let mut renew_at = started + RENEW_MS;
         let mut pushes = FuturesUnordered::new();
+        let mut idle_since = None;
         loop {
             let rung = self.bell.count();
             let now = now_ms();
@@ -114,79 +90,84 @@ impl StreamObject {
                 renew_at = now + RENEW_MS;
                 self.with(|_| Ok(begin_run(&self.sql, now + 2 * RENEW_MS + u64::from(line.timeout_ms))?))?;
             }
-            if now < deadline {
-                while let Some(job) = self.next_job(now, line.rev)? {
-                    pushes.push(push(job, line));
+            // When there may be something, unless this run is over.
+            let due_at = loop {
+                if now >= deadline {
+                    break None;
                 }
+                match self.with(|live| Ok(live.next_push(&self.sql, &line.run, now)?))? {
+                    Next::Push(job) => pushes.push(self.push_one(job, Rc::clone(&line))),
+                    Next::Nothing { due_at } => break Some(due_at),
+                    Next::Over => match self.with(|live| Ok(live.renew_run(&self.sql, now)?))? {
+                        Some(run) => match self.line(settings, run).await {
+                            Ok(renewed) => line = renewed,
+                            // What is under way is answered first.
+                            Err(_) if !pushes.is_empty() => break None,
+                            Err(refusal) => return Err(refusal),
+                        },
+                        None => break None,
+                    },
+                }
+            };
+            if !pushes.is_empty() {
+                idle_since = None;
+                match select(pushes.next(), pin!(self.bell.after(rung))).await {
+                    Either::Left((Some((pos, pushed, line)), _)) => self.settle(pos, pushed, &line)?,
+                    // Something was appended: there may be a push to start beside those under way.
+                    Either::Left((None, _)) | Either::Right(_) => {}
+                }
+                continue;
             }
-            if pushes.is_empty() {
+            // The next event may be on its way. Waiting for it here is cheaper than another run: that takes two rows more.
+            let until = *idle_since.get_or_insert(now) + settings.linger_ms;
+            let Some(due_at) = due_at else {
+                return Ok(());
+            };
+            if until <= now || due_at.is_some_and(|at| at > until) {
                 return Ok(());
             }
-            match select(pushes.next(), pin!(self.bell.after(rung))).await {
-                Either::Left((Some(pushed), _)) => self.settle(pushed, settings, line.moves)?,
-                // Something was appended: there may be a push to start beside those under way.
-                Either::Left((None, _)) | Either::Right(_) => {}
-            }
+            let wait = Duration::from_millis(due_at.unwrap_or(until).saturating_sub(now).max(1));
+            select(pin!(self.bell.after(rung)), Delay::from(wait)).await;
         }
     }
 
-    fn next_job(&self, now: u64, rev: u64) -> Answer<Option<Job>> {
-        self.with(|live| {
-            // The stream was changed: what this run knows of its endpoint may be old. The next run knows better.
-            if live.stream.rev != rev {
-                return Ok(None);
-            }
-            live.outbox.refill(&self.sql)?;
-            let Next::Push(pos) = live.courier.next(&live.outbox, now) else {
-                return Ok(None);
-            };
-            Ok(live.outbox.get(pos).map(|item| Job {
-                pos,
-                jti: jti_text(&item.jti),
-                claims: item.claims().to_vec(),
-                attempt: live.courier.attempts(&item.lane) + 1,
-            }))
-        })
+    /// Signs and pushes, unless the stream was changed in between.
+    async fn push_one(&self, job: Job, line: Rc<Line>) -> (Pos, Option<Pushed>, Rc<Line>) {
+        let pos = job.pos;
+        let may_go = || {
+            self.with(|live| Ok(live.is_current(&line.run)))
+                .is_ok_and(|current| current)
+        };
+        let pushed = push(job, &line, may_go).await;
+        if pushed.is_some() {
+            self.meter.subrequest();
+        }
+        (pos, pushed, line)
     }
 
-    fn settle(&self, pushed: Pushed, settings: &Settings, moves: u32) -> Answer<()> {
+    fn settle(&self, pos: Pos, pushed: Option<Pushed>, line: &Line) -> Answer<()> {
         let now = now_ms();
-        self.with(|live| {
-            let verdict = judge(&pushed.answer, now);
-            if live.moves != moves && verdict != Verdict::Delivered {
-                // The endpoint that answers is not the stream's any more: it cannot speak for the new one.
-                live.courier.forget(pushed.pos);
-                return Ok(());
-            }
-            let outcome = live.courier.handle(pushed.pos, &verdict, now, random::draw());
-            let detail = match &verdict {
-                Verdict::Delivered => None,
-                Verdict::Dead { err, description } => Some(format!("{err}: {description}")),
-                Verdict::Retry { detail } | Verdict::Hold { detail, .. } => Some(detail.clone()),
-            };
-            match &outcome {
-                Outcome::Delivered => {
-                    live.outbox.ack(pushed.pos);
-                    live.last_success_at = Some(now);
+        let Some(Pushed { answer, attempt }) = pushed else {
+            return self.with(|live| {
+                live.not_sent(pos);
+                Ok(())
+            });
+        };
+        let settled = self.with(|live| {
+            let settled = live.settle(&self.sql, &line.run, pos, &answer, now, random::draw())?;
+            match &settled {
+                Settled::Known(Outcome::Dead(_), detail) => log_trouble("event_dead", live, detail.as_deref()),
+                Settled::Known(Outcome::RetryAt(_) | Outcome::HeldUntil(..), detail) => {
+                    log_trouble("push_failed", live, detail.as_deref());
                 }
-                Outcome::Dead(death) => {
-                    let kept = live.courier.kept();
-                    live.outbox.bury(&self.sql, pushed.pos, death, now, &kept)?;
-                    log_trouble("event_dead", live, detail.as_deref());
-                }
-                Outcome::RetryAt(_) | Outcome::HeldUntil(..) => log_trouble("push_failed", live, detail.as_deref()),
+                Settled::Known(Outcome::Delivered, _) | Settled::Ignored => {}
             }
-            if let Some(detail) = &detail {
-                live.last_error = Some(json!({"at": now, "detail": detail}));
-            }
-            live.unflushed += 1;
-            if live.unflushed >= settings.window || now.saturating_sub(live.flushed_at) >= FLUSH_MS {
-                live.flush(&self.sql)?;
-            }
-            live.attempts.remember(pushed.attempt, outcome, detail);
-            live.follow_status(&self.sql, false, now)?;
-            Ok(())
-        })
+            Ok(settled)
+        })?;
+        if let Settled::Known(outcome, detail) = settled {
+            self.attempts.borrow_mut().remember(attempt, outcome, detail);
+        }
+        Ok(())
     }
 
     async fn open_authorization(&self, settings: &Settings, sealed: &str) -> Answer<Secret<String>> {
@@ -214,6 +195,7 @@ impl StreamObject {
                     Ok((stream.tenant.clone(), stream.terms.signing()))
                 })?;
                 let tenant = stub::tenant(&self.env, &tenant).map_err(|error| call_failed(&error))?;
+                self.meter.subrequest();
                 let reply = tenant
                     .ask(TenantCommand::SigningKey { alg, at_once })
                     .await
@@ -244,11 +226,14 @@ impl StreamObject {
             if live.stream.configuration.delivery != Delivery::Poll {
                 return Err(Refusal::NotFound);
             }
-            self.acknowledge(live, &request)
+            let letters = live.tally.last_error.clone();
+            live.acknowledge(&self.sql, &request.ack, &request.set_errs, now_ms())?;
+            if live.tally.last_error != letters {
+                let detail = live.tally.last_error.as_ref().map(|error| error.detail.as_str());
+                log_trouble("event_dead", live, detail);
+            }
+            Ok(())
         })?;
-        let wanted = request
-            .max_events
-            .map_or(DEFAULT_POLL_EVENTS, |most| (most as usize).min(MAX_POLL_EVENTS));
         let deadline = now_ms()
             + if request.return_immediately {
                 0
@@ -256,32 +241,23 @@ impl StreamObject {
                 settings.long_poll_ms
             };
         let mut turn = None;
-        let (items, more) = loop {
+        let Batch { items, more, .. } = loop {
             let rung = self.bell.count();
-            let (items, more, waits) = self.with(|live| {
-                live.outbox.refill(&self.sql)?;
-                // POLL-R-9: with maxEvents 0 the wait is the same, the answer empty.
-                let (items, more) = live.outbox.hand_out(wanted, MAX_POLL_BYTES);
-                if live.outbox.is_dirty() {
-                    live.flush(&self.sql)?;
-                }
-                let waits = !live.outbox.is_empty();
-                Ok((items, more, waits))
-            })?;
+            let batch = self.with(|live| Ok(live.hand_out(&self.sql, request.max_events, now_ms())?))?;
             let left = deadline.saturating_sub(now_ms());
-            if waits || left == 0 {
-                break (items, more);
+            if !batch.nothing_waits || left == 0 {
+                break batch;
             }
             // Only polls that are held count. Whoever has waited longest makes room.
             let turn = *turn.get_or_insert_with(|| self.next_turn());
             if self.polls.get() >= turn + MAX_HELD_POLLS {
-                break (items, more);
+                break batch;
             }
             let held = Held::count(&self.held);
             select(pin!(self.bell.after(rung)), Delay::from(Duration::from_millis(left))).await;
             drop(held);
             // SSF-8.1.1-14: waiting is polling.
-            self.with(|live| live.touch(&self.sql, now_ms()))?;
+            self.with(|live| Ok(live.touch(&self.sql, now_ms())?))?;
         };
         if items.is_empty() {
             return Ok(StreamReply::Sets { sets: Vec::new(), more });
@@ -304,40 +280,6 @@ impl StreamObject {
         self.polls.set(turn);
         self.bell.ring();
         turn
-    }
-
-    /// POLL-R-1 to POLL-R-4: what is unknown or was done before is passed over, `ack` goes before `setErrs`.
-    fn acknowledge(&self, live: &mut Live, request: &PollCommand) -> Answer<()> {
-        if request.ack.is_empty() && request.set_errs.is_empty() {
-            return Ok(());
-        }
-        let now = now_ms();
-        live.outbox.refill(&self.sql)?;
-        let named = request.ack.iter().chain(request.set_errs.iter().map(|(jti, ..)| jti));
-        let jtis: Vec<_> = named.filter_map(|jti| jti_bytes(jti)).collect();
-        let found = live.outbox.handed_out(&jtis);
-        let place = |jti: &str| jti_bytes(jti).and_then(|jti| found.get(&jti)).copied();
-        for pos in request.ack.iter().filter_map(|jti| place(jti)) {
-            live.outbox.ack(pos);
-        }
-        for (jti, err, description) in &request.set_errs {
-            if let Some(pos) = place(jti) {
-                let death = Death {
-                    err: err.clone(),
-                    description: description.clone(),
-                    attempts: 1,
-                };
-                let kept = live.courier.kept();
-                if live.outbox.bury(&self.sql, pos, &death, now, &kept)? {
-                    log_trouble("event_dead", live, Some(err));
-                }
-            }
-        }
-        if live.outbox.is_dirty() {
-            live.flush(&self.sql)?;
-        }
-        live.last_success_at = Some(now);
-        Ok(())
     }
 }
 

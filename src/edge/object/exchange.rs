@@ -9,7 +9,6 @@ use worker::Method;
 
 use crate::delivery::answer::Answer;
 use crate::delivery::courier::Outcome;
-use crate::delivery::outbox::Pos;
 use crate::edge::clock::now_ms;
 use crate::edge::crypto::{self, CryptoError};
 use crate::edge::http::{self, Incoming, NoAnswer, Outgoing};
@@ -17,6 +16,7 @@ use crate::protocol::jose::jws::{self, Alg, SigningHeader};
 use crate::protocol::push::{ErrorBody, clip};
 use crate::protocol::secret::Secret;
 use crate::protocol::set;
+use crate::transmitter::live::{Job, Run};
 
 /// Attempts kept in memory for the operator.
 const KEPT: usize = 50;
@@ -26,14 +26,10 @@ const BODY_BYTES: usize = 4096;
 
 /// Everything that the pushes of one run have in common.
 pub struct Line {
-    pub endpoint_url: String,
+    pub run: Run,
     pub authorization: Option<Secret<String>>,
     pub signer: Signer,
     pub timeout_ms: u32,
-    /// Which revision of the stream all this is from.
-    pub rev: u64,
-    /// And after how many moves.
-    pub moves: u32,
 }
 
 /// A key to sign with.
@@ -57,18 +53,8 @@ impl Signer {
     }
 }
 
-/// An event to push.
-pub struct Job {
-    pub pos: Pos,
-    pub jti: String,
-    pub claims: Vec<u8>,
-    /// 1 for the first.
-    pub attempt: u32,
-}
-
 /// A push that came to an end.
 pub struct Pushed {
-    pub pos: Pos,
     pub answer: Answer,
     pub attempt: Attempt,
 }
@@ -87,10 +73,14 @@ pub struct Attempt {
     response: Option<Incoming>,
 }
 
-/// Signs and pushes one event (RFC 8935, section 2.1). An answer that never comes is an answer too.
-pub async fn push(job: Job, line: &Line) -> Pushed {
+/// Signs and pushes one event (RFC 8935, section 2.1). An answer that never comes is an answer too. `None`: it was not sent,
+/// because `may_go` did not hold any more when it was signed.
+pub async fn push(job: Job, line: &Line, may_go: impl FnOnce() -> bool) -> Option<Pushed> {
     let signed_at = now_ms();
     let signed = line.signer.sign(&job.claims).await;
+    if !may_go() {
+        return None;
+    }
     let sent_at = now_ms();
     let mut headers = vec![
         ("content-type", set::MEDIA_TYPE.to_owned()),
@@ -105,13 +95,13 @@ pub async fn push(job: Job, line: &Line) -> Pushed {
         headers.push(("authorization", authorization.expose().clone()));
     }
     let mut attempt = Attempt {
-        jti: job.jti,
+        jti: set::jti_text(&job.jti),
         number: job.attempt,
         signed_at,
         sign_ms: sent_at.saturating_sub(signed_at),
         sent_at,
         push_ms: 0,
-        url: line.endpoint_url.clone(),
+        url: line.run.endpoint_url.clone(),
         headers,
         set: String::new(),
         response: None,
@@ -140,21 +130,19 @@ pub async fn push(job: Job, line: &Line) -> Pushed {
             "***".clone_into(value);
         }
     }
-    Pushed {
-        pos: job.pos,
-        answer,
-        attempt,
-    }
+    Some(Pushed { answer, attempt })
 }
 
 async fn send(set: &str, attempt: &Attempt, line: &Line) -> Result<Incoming, NoAnswer> {
     http::send(&Outgoing {
         method: Method::Post,
-        url: &line.endpoint_url,
+        url: &line.run.endpoint_url,
         headers: &attempt.headers,
         body: Some(set),
         timeout_ms: line.timeout_ms,
         max_body: BODY_BYTES,
+        // PUSH-2.3-3: only there it says what is wrong.
+        needs_body: |status| status == 400,
     })
     .await
 }

@@ -14,16 +14,19 @@ use crate::protocol::stream::UpdateMode;
 use crate::protocol::subject;
 use crate::transmitter::explain::explain;
 use crate::transmitter::filter::FilterError;
+use crate::transmitter::live::Live;
 use crate::transmitter::status::Wish;
 use crate::transmitter::terms::Terms;
 
-use super::live::Live;
+use super::serve::new_jti;
 use super::stream::StreamObject;
 
 impl StreamObject {
     pub(super) async fn manage(&self, command: StreamCommand, by_receiver: bool) -> Answer<StreamReply> {
         match command {
             StreamCommand::Update { update, terms } => self.update(*update, *terms).await,
+            StreamCommand::Redrive { jti } => self.redrive(jti).await,
+            StreamCommand::Replay { from } => self.replay(from).await,
             StreamCommand::TakeTerms { terms } => self.take_terms(*terms),
             StreamCommand::Status => self.with(|live| Ok(shown_status(live, false))),
             StreamCommand::SetStatus { status, reason } => self.set_status(Wish { status, reason }),
@@ -53,12 +56,9 @@ impl StreamObject {
             StreamCommand::Explain { event } => self.with(|live| {
                 let hold = live.courier.hold();
                 let explained = explain(&self.sql, &live.stream, &live.filter, hold.as_ref(), &event, now_ms())?;
-                Ok(StreamReply::Explained(explained))
+                Ok(StreamReply::Shown(explained))
             }),
-            StreamCommand::Operate {
-                status,
-                default_subjects,
-            } => self.operate(status, default_subjects),
+            operate @ StreamCommand::Operate { .. } => self.operate(operate),
             StreamCommand::Health => self.health(),
             _ => Err(Refusal::Internal),
         }
@@ -75,12 +75,13 @@ impl StreamObject {
         self.with(|live| {
             let stream = &mut live.stream;
             let changed = stream.configuration.updated(&request, mode, &stream.poll_url())?;
-            // Where the endpoint refused our authorization, another one is as good as another endpoint.
-            let refused = live
+            // Where the endpoint refused our authorization, another one is as good as another endpoint; and one that was gone
+            // is there again when its receiver names it (WH-2.2-31).
+            let anew = live
                 .courier
                 .hold()
-                .is_some_and(|hold| hold.reason == HoldReason::Unauthorized);
-            let moved = changed.delivery != stream.configuration.delivery || (refused && request.delivery.is_some());
+                .is_some_and(|hold| matches!(hold.reason, HoldReason::Unauthorized | HoldReason::Gone));
+            let moved = changed.delivery != stream.configuration.delivery || (anew && request.delivery.is_some());
             // SSF-8.1.1.3-10: a delivery object replaces the whole one, its secret included.
             if request.delivery.is_some() || mode == UpdateMode::Put {
                 stream.sealed_authorization = sealed;
@@ -90,10 +91,7 @@ impl StreamObject {
             live.take_terms(&self.sql, terms, now_ms())?;
             live.stream.save(&self.sql)?;
             if moved {
-                live.moves += 1;
-                live.courier.start_afresh();
-                live.flush(&self.sql)?;
-                live.follow_status(&self.sql, true, now_ms())?;
+                live.moved(&self.sql, now_ms())?;
             }
             Ok(StreamReply::Stream(Box::new(live.stream.clone())))
         })
@@ -111,64 +109,53 @@ impl StreamObject {
 
     /// The receiver wishes a status (SSF 8.1.2.2).
     fn set_status(&self, wish: Wish) -> Answer<StreamReply> {
-        let now = now_ms();
+        let jti = new_jti()?;
         self.with(|live| {
-            let enables = wish.status == Status::Enabled;
-            live.stream
-                .wishes
-                .receiver_wishes(wish)
-                .map_err(|operators| Refusal::Forbidden {
-                    detail: format!(
-                        "The operator of this transmitter has {} this stream{}.",
-                        operators.status.name(),
-                        operators.reason.map(|reason| format!(": {reason}")).unwrap_or_default()
-                    ),
-                })?;
-            // SSF-8.1.2.2-3: whether it is enabled is for the endpoint to say, where that had refused.
-            let asked = enables && live.courier.ask_again(now);
-            if asked && live.outbox.is_empty() {
-                // Something has to go out for the endpoint to answer.
-                live.verify(&self.sql, None, now)?;
-            }
-            live.stream.rev += 1;
-            live.stream.save(&self.sql)?;
-            live.flush(&self.sql)?;
-            live.follow_status(&self.sql, true, now)?;
+            let wished = live.receiver_wishes(&self.sql, wish, jti, now_ms())?;
+            let asked = wished.map_err(|operators| Refusal::Forbidden {
+                detail: format!(
+                    "The operator of this transmitter has {} this stream{}.",
+                    operators.status.name(),
+                    operators.reason.map(|reason| format!(": {reason}")).unwrap_or_default()
+                ),
+            })?;
             Ok(shown_status(live, asked))
         })
     }
 
-    fn operate(
-        &self,
-        status: Option<(Status, Option<String>)>,
-        default_subjects: Vec<Option<DefaultSubjects>>,
-    ) -> Answer<StreamReply> {
-        let chosen = default_subjects.into_iter().next();
+    fn operate(&self, wanted: StreamCommand) -> Answer<StreamReply> {
+        let StreamCommand::Operate {
+            status,
+            default_subjects,
+            window,
+            on_dead,
+            more_available,
+        } = wanted
+        else {
+            return Err(Refusal::Internal);
+        };
+        let subjects = default_subjects.into_iter().next();
         self.with(|live| {
+            let now = now_ms();
             // A refusal changes nothing, not even in memory: so it comes first.
             let is_interop = live.stream.terms.profile == Profile::CaepInterop;
-            if is_interop && chosen == Some(Some(DefaultSubjects::None)) {
+            if is_interop && subjects == Some(Some(DefaultSubjects::None)) {
                 return Err(Refusal::Conflict {
                     detail: "Receivers of the interoperability profile take all subjects to be in their stream."
                         .to_owned(),
                 });
             }
-            if let Some(chosen) = chosen {
-                live.stream.default_subjects = Some(chosen.unwrap_or(live.stream.terms.default_subjects));
+            if let Some(subjects) = subjects {
+                live.stream.default_subjects = Some(subjects.unwrap_or(live.stream.terms.default_subjects));
             }
+            let mut choices = live.stream.choices;
+            choices.window = window.into_iter().next().unwrap_or(choices.window);
+            choices.on_dead = on_dead.unwrap_or(choices.on_dead);
+            choices.omits_more_available = more_available.map_or(choices.omits_more_available, |says| !says);
+            live.choose(&self.sql, choices, now)?;
             if let Some((status, reason)) = status {
-                live.stream.wishes.operator = Wish { status, reason };
-                if status == Status::Enabled {
-                    // Whatever the endpoint asked for, an operator may look whether it still means it.
-                    live.courier.ask_again(now_ms());
-                    live.flush(&self.sql)?;
-                    live.stream.wishes.transmitter = Wish::default();
-                    live.touch(&self.sql, now_ms())?;
-                }
+                live.operator_wishes(&self.sql, Wish { status, reason }, now)?;
             }
-            live.stream.rev += 1;
-            live.stream.save(&self.sql)?;
-            live.follow_status(&self.sql, false, now_ms())?;
             Ok(())
         })?;
         self.health()
@@ -224,9 +211,6 @@ impl StreamObject {
         live.filter
             .remove(&self.sql, subject, &rules, now_ms())
             .map_err(|error| refused(error, pointer))?;
-        if rules.grace_ms > 0 {
-            live.grace_ends_at = live.filter.next_due();
-        }
         Ok(())
     }
 
@@ -259,6 +243,7 @@ impl StreamObject {
     /// The receiver asks for a verification event (SSF 8.1.4.2).
     fn verify(&self, state: Option<&str>) -> Answer<StreamReply> {
         let now = now_ms();
+        let jti = new_jti()?;
         self.with(|live| {
             // SSF-8.1.4.2-9: a paused stream holds the event, a disabled one can neither send nor hold it.
             if live.stream.wishes.status() == Status::Disabled {
@@ -274,32 +259,46 @@ impl StreamObject {
                     detail: format!("This stream takes one verification request in {interval} seconds."),
                     retry_after_s: seconds(wait_ms),
                 })?;
-            live.verify(&self.sql, state, now)?;
+            live.verify(&self.sql, state, jti, now)?;
             Ok(StreamReply::Done)
         })
     }
 
     fn health(&self) -> Answer<StreamReply> {
-        let (rows_read, rows_written) = self.sql.rows();
+        let usage = self.meter.read(&self.alarm, &self.sql);
         self.with(|live| {
+            let now = now_ms();
             let hold = live.courier.hold();
             let (status, reason) = live.stream.status(hold.as_ref());
+            let waits = match (&hold, live.stream.full_since) {
+                (Some(_), _) => Some("endpoint"),
+                (None, Some(_)) => Some("transmitter"),
+                (None, None) => None,
+            };
+            live.outbox.refill(&self.sql)?;
+            let tally = &live.tally;
             Ok(StreamReply::Health(Box::new(Health {
                 stream: live.stream.clone(),
                 status,
                 reason,
-                status_set_by: match (&hold, live.stream.wishes.strictest()) {
-                    (Some(_), (wish, _)) if wish.status == Status::Enabled => "endpoint".to_owned(),
+                status_set_by: match (waits, live.stream.wishes.strictest()) {
+                    (Some(who), (wish, _)) if wish.status == Status::Enabled => who.to_owned(),
                     (_, (_, party)) => party.name().to_owned(),
                 },
-                queued: live.outbox.queued(&self.sql)?,
-                hold: hold.map(|hold| json!({"reason": hold.reason, "since": hold.since, "until": hold.until})),
-                next_wake_at: live.delivery_due(now_ms()),
-                last_success_at: live.last_success_at,
-                last_error: live.last_error.clone(),
+                queued: live.outbox.queued(),
+                hold: live.shown_hold(),
+                next_wake_at: live.push_due(now),
+                last_success_at: tally.last_success_at,
+                last_error: tally
+                    .last_error
+                    .as_ref()
+                    .map(|error| json!({"at": error.at, "detail": error.detail})),
+                attempts: tally.attempts,
+                delivered: tally.delivered,
+                events_per_minute: tally.per_minute(now),
                 dead_letters: dead_letters::count(&self.sql)?,
-                rows_read,
-                rows_written,
+                dead_letters_dropped: dead_letters::dropped(&self.sql)?,
+                usage,
                 database_bytes: self.sql.size(),
             })))
         })

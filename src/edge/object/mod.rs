@@ -10,6 +10,7 @@ pub mod tenant;
 mod children;
 mod delivery;
 mod exchange;
-mod live;
+mod letters;
 mod manage;
+mod sweep;
 mod tenancy;

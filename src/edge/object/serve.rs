@@ -12,10 +12,11 @@ use worker::{Request, Response, ScheduledTime, State};
 use crate::delivery::chunk::Jti;
 use crate::delivery::sql::SqlError;
 use crate::edge::clock::now_ms;
-use crate::edge::command::{Addressed, Answer, Refusal};
+use crate::edge::command::{Addressed, Answer, Refusal, Usage};
 use crate::edge::error::ApiError;
 use crate::edge::log::{self, Level};
 use crate::edge::random;
+use crate::edge::sql::EdgeSql;
 use crate::protocol::problem::Invalid;
 use crate::protocol::record::{self, Record};
 
@@ -71,10 +72,15 @@ pub fn call_failed(error: &ApiError) -> Refusal {
     fault("call", format!("{error:?}"))
 }
 
+/// An alarm is never set for later than this: a year.
+const FARTHEST_MS: u64 = 365 * 24 * 60 * 60 * 1000;
+
 /// The one alarm of an object, and where it stands: setting it costs a row, so it is moved only when it must be.
 #[derive(Default)]
 pub struct Alarm {
     at: Cell<Option<u64>>,
+    went_off: Cell<u64>,
+    set: Cell<u64>,
 }
 
 impl Alarm {
@@ -92,9 +98,12 @@ impl Alarm {
 
     /// Sets the alarm, wherever it stands.
     pub async fn set(&self, state: &State, due: u64) {
-        // An alarm for this very instant, set while one runs, has been seen to get lost.
-        let due = due.max(now_ms() + 1);
+        // An alarm for this very instant, set while one runs, has been seen to get lost; and one for a time that is centuries
+        // away is refused. One that is early finds nothing to do and is set anew.
+        let now = now_ms();
+        let due = due.clamp(now + 1, now + FARTHEST_MS);
         self.at.set(Some(due));
+        self.set.set(self.set.get() + 1);
         let offset = i64::try_from(due.saturating_sub(now_ms())).unwrap_or(i64::MAX);
         if let Err(error) = state.storage().set_alarm(ScheduledTime::from(offset)).await {
             self.at.set(None);
@@ -105,11 +114,44 @@ impl Alarm {
     /// The alarm went off: it stands nowhere now.
     pub fn went_off(&self) {
         self.at.set(None);
+        self.went_off.set(self.went_off.get() + 1);
     }
 
     /// Where it stands, as far as this instance knows.
     pub fn at(&self) -> Option<u64> {
         self.at.get()
+    }
+}
+
+/// Counts what an object did since it woke.
+#[derive(Default)]
+pub struct Meter {
+    requests: Cell<u64>,
+    subrequests: Cell<u64>,
+}
+
+impl Meter {
+    /// A request came in.
+    pub fn request(&self) {
+        self.requests.set(self.requests.get() + 1);
+    }
+
+    /// A request went out.
+    pub fn subrequest(&self) {
+        self.subrequests.set(self.subrequests.get() + 1);
+    }
+
+    /// All that is charged for.
+    pub fn read(&self, alarm: &Alarm, sql: &EdgeSql) -> Usage {
+        let (rows_read, rows_written) = sql.rows();
+        Usage {
+            requests: self.requests.get(),
+            alarms: alarm.went_off.get(),
+            alarms_set: alarm.set.get(),
+            subrequests: self.subrequests.get(),
+            rows_read,
+            rows_written,
+        }
     }
 }
 

@@ -271,6 +271,7 @@ async fn fetch_json(url: &str, policy: &UrlPolicy) -> Result<Incoming, String> {
         body: None,
         timeout_ms: FETCH_TIMEOUT_MS,
         max_body: FETCH_BYTES,
+        needs_body: |_| true,
     };
     match http::send(&request).await {
         Ok(answer) if answer.cut => Err(format!(

@@ -4,28 +4,19 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use serde_json::json;
 use worker::{DurableObject, Env, Request, Response, State, durable_object};
 
-use crate::delivery::control::Kind;
-use crate::delivery::courier::Courier;
-use crate::delivery::dead_letters;
-use crate::delivery::outbox::{AppendError, Outbox};
-use crate::delivery::pace::Pace;
+use crate::delivery::outbox::AppendError;
 use crate::edge::clock::now_ms;
 use crate::edge::command::{Addressed, Answer, Refusal, SealedKey, StreamCommand, StreamReply};
 use crate::edge::sql::EdgeSql;
 use crate::edge::{context, crypto};
-use crate::protocol::set::{Claims, jti_text};
-use crate::transmitter::activity::Activity;
-use crate::transmitter::filter::Filter;
-use crate::transmitter::pulse::Pulse;
+use crate::transmitter::live::Live;
 use crate::transmitter::stream::{Published, Stream, run_until};
 
 use super::bell::Bell;
 use super::exchange::Attempts;
-use super::live::Live;
-use super::serve::{Alarm, abort, fault, serve};
+use super::serve::{Alarm, Meter, abort, fault, new_jti, serve};
 
 /// What the seal of a receiver's authorization header authenticates, beside the object's id.
 pub const AUTHORIZATION_PLACE: &str = "authorization_header";
@@ -36,16 +27,16 @@ const RUN_AGAIN_MS: u64 = 5_000;
 /// Work overdue by this much means that the alarm was lost or hangs.
 const OVERDUE_MS: u64 = 30_000;
 
-/// An event id is recognised for ten minutes, so a delivered chunk is kept at least that long.
-const LEAST_RETENTION_MS: u64 = crate::delivery::recent::REMEMBER_MS;
-
 #[durable_object(alarm)]
 pub struct StreamObject {
     pub(super) state: State,
     pub(super) env: Env,
     pub(super) sql: EdgeSql,
     pub(super) alarm: Alarm,
-    pub(super) live: RefCell<Option<Live>>,
+    live: RefCell<Option<Live>>,
+    /// The last pushes, for the operator.
+    pub(super) attempts: RefCell<Attempts>,
+    pub(super) meter: Meter,
     /// Rung when something was appended, or the stream is gone.
     pub(super) bell: Bell,
     pub(super) key: RefCell<Option<(u64, SealedKey)>>,
@@ -73,6 +64,8 @@ impl DurableObject for StreamObject {
             sql,
             alarm: Alarm::default(),
             live: RefCell::default(),
+            attempts: RefCell::default(),
+            meter: Meter::default(),
             bell: Bell::default(),
             key: RefCell::default(),
             polls: Cell::default(),
@@ -86,6 +79,7 @@ impl DurableObject for StreamObject {
     }
 
     async fn fetch(&self, request: Request) -> worker::Result<Response> {
+        self.meter.request();
         let response = serve(request, |addressed| self.carry_out(addressed)).await;
         self.watch().await;
         response
@@ -139,32 +133,8 @@ impl StreamObject {
     }
 
     fn load(&self) -> Answer<Option<Live>> {
-        let Some(stream) = Stream::load(&self.sql)? else {
-            return Ok(None);
-        };
         let settings = context::settings(&self.env).map_err(|error| fault("settings", error))?;
-        let outbox = Outbox::load(&self.sql)?;
-        let filter = Filter::load(&self.sql)?;
-        let keep = settings.retention_ms.max(LEAST_RETENTION_MS);
-        let mut live = Live {
-            courier: Courier::new(settings.courier(), outbox.courier_state()),
-            prune_at: outbox.oldest_delivered(&self.sql)?.map(|at| at + keep),
-            grace_ends_at: filter.next_due(),
-            activity: Activity::load(&self.sql, stream.created_at, stream.terms.inactivity_ms())?,
-            pulse: Pulse::load(&self.sql, stream.created_at)?,
-            subject_pace: Pace::default(),
-            moves: 0,
-            filter,
-            stream,
-            outbox,
-            attempts: Attempts::default(),
-            last_success_at: None,
-            last_error: None,
-            unflushed: 0,
-            flushed_at: now_ms(),
-        };
-        live.follow_status(&self.sql, false, now_ms())?;
-        Ok(Some(live))
+        Ok(Live::load(&self.sql, settings.delivery, now_ms())?)
     }
 
     async fn carry_out(&self, addressed: Addressed<StreamCommand>) -> Answer<StreamReply> {
@@ -200,11 +170,15 @@ impl StreamObject {
             StreamCommand::Append { events } => self.append(&events).await,
             StreamCommand::Poll { request } => {
                 let reply = self.poll(request).await;
+                let pruned = self.prune();
                 self.rearm().await;
-                reply
+                pruned.and(reply)
             }
-            StreamCommand::Deliveries => self.with(|live| Ok(StreamReply::Deliveries(live.attempts.to_json()))),
+            StreamCommand::Deliveries => Ok(StreamReply::Deliveries(self.attempts.borrow().to_json())),
             StreamCommand::DeadLetters { after, limit } => self.dead_letters(after, limit),
+            StreamCommand::DeadLetter { jti } => self.dead_letter(&jti),
+            StreamCommand::Purge { jti } => self.purge(jti),
+            StreamCommand::Sweep => self.prune().map(|()| StreamReply::Done),
             managing => {
                 let reply = self.manage(managing, by_receiver).await;
                 // Whatever changed: polls that are held look again, and the alarm stands right.
@@ -253,72 +227,28 @@ impl StreamObject {
 
     async fn append(&self, events: &[Published]) -> Answer<StreamReply> {
         let now = now_ms();
-        let matched = self.with(|live| {
-            let items = live.stream.items(&self.sql, &live.filter, events, now)?;
-            let (indices, items): (Vec<_>, Vec<_>) = items.into_iter().unzip();
-            match live.outbox.append(&self.sql, &items, now) {
-                Ok(_) => Ok(items.len()),
-                Err(AppendError::Conflict { index }) => Err(Refusal::IdConflict {
-                    index: indices.get(index).copied().unwrap_or(index),
-                }),
-                Err(AppendError::Sql(error)) => Err(error.into()),
-            }
+        let accepted = self.with(|live| match live.accept(&self.sql, events, now) {
+            Ok(matched) => Ok(Some(matched)),
+            // What is remembered of it was written: no reason to start anew.
+            Err(AppendError::Full) => Ok(None),
+            Err(AppendError::Conflict { index }) => Err(Refusal::IdConflict { index }),
+            Err(AppendError::Sql(error)) => Err(error.into()),
         })?;
-        if matched > 0 {
+        if accepted != Some(0) {
             self.bell.ring();
             // A run under way takes the new events in; it arms the alarm itself when it ends.
             if self.running_since.get().is_none() {
                 self.rearm().await;
             }
         }
-        Ok(StreamReply::Appended { matched })
-    }
-
-    fn dead_letters(&self, after: i64, limit: u32) -> Answer<StreamReply> {
-        self.with(|_| {
-            let letters = dead_letters::list(&self.sql, after, limit)?;
-            let cursor = letters.last().map_or(after, |letter| letter.id);
-            let dead_letters = letters
-                .iter()
-                .map(|letter| {
-                    let claims = Claims::parse(&letter.claims).ok();
-                    json!({
-                        "jti": jti_text(&letter.jti),
-                        "type": claims.as_ref().map(|claims| &claims.event_type),
-                        "sub_id": claims.as_ref().map(|claims| &claims.sub_id),
-                        "at": letter.at,
-                        "err": letter.death.err,
-                        "description": letter.death.description,
-                        "attempts": letter.death.attempts,
-                    })
-                })
-                .collect();
-            Ok(StreamReply::DeadLetters { dead_letters, cursor })
-        })
+        match accepted {
+            Some(matched) => Ok(StreamReply::Appended { matched }),
+            None => Err(Refusal::Full),
+        }
     }
 
     fn prune(&self) -> Answer<()> {
-        let settings = context::settings(&self.env).map_err(|error| fault("settings", error))?;
-        let keep = settings.retention_ms.max(LEAST_RETENTION_MS);
-        let now = now_ms();
-        self.with(|live| {
-            if live.prune_at.is_some_and(|at| at <= now) {
-                let oldest = live.outbox.prune(&self.sql, now.saturating_sub(keep) + 1)?;
-                // Still due when there was more than one go's worth.
-                live.prune_at = oldest.map(|at| (at + keep).max(now + 1));
-            }
-            if live.grace_ends_at.is_some_and(|at| at <= now) {
-                live.grace_ends_at = live.filter.prune(&self.sql, now)?;
-            }
-            Ok(())
-        })
-    }
-
-    /// When the oldest delivered chunk may go.
-    fn next_prune(&self, live: &Live) -> Answer<Option<u64>> {
-        let settings = context::settings(&self.env).map_err(|error| fault("settings", error))?;
-        let keep = settings.retention_ms.max(LEAST_RETENTION_MS);
-        Ok(live.outbox.oldest_delivered(&self.sql)?.map(|at| at + keep))
+        self.with(|live| Ok(live.prune(&self.sql, now_ms())?))
     }
 
     /// A run could not begin, or end, for reasons of ours: a key that does not open, a setting that forbids the endpoint. The
@@ -327,41 +257,32 @@ impl StreamObject {
         let failed = self.failed_runs.get().saturating_add(1);
         self.failed_runs.set(failed);
         let _ = self.with(|live| {
-            let known = live.last_error.as_ref().and_then(|error| error.get("at")?.as_u64());
-            if known.is_none_or(|at| at < started) {
+            if live.tally.last_error.as_ref().is_none_or(|error| error.at < started) {
                 let detail = "delivery could not begin, by a fault of this service: its log says which";
-                live.last_error = Some(json!({"at": started, "detail": detail}));
+                live.tally.trouble(detail, started);
             }
             Ok(())
         });
         let Ok(settings) = context::settings(&self.env) else {
             return;
         };
-        let wait = settings.retry.backoff_ms(failed, 1.0).max(RUN_AGAIN_MS);
+        let wait = settings
+            .delivery
+            .courier
+            .retry
+            .backoff_ms(failed, 1.0)
+            .max(RUN_AGAIN_MS);
         self.alarm.set(&self.state, now_ms() + wait).await;
     }
 
-    /// What is due by the clock: a receiver that has been silent for too long, a verification event that nobody asked for.
+    /// What is due by the clock. Who waits for events in a held poll is there.
     fn keep_time(&self, now: u64) -> Answer<()> {
+        let jti = new_jti()?;
         let new = self.with(|live| {
             if self.held.get() > 0 {
                 live.touch(&self.sql, now)?;
             }
-            if live.inactive_at().is_some_and(|at| at <= now) {
-                live.stream.fall_asleep();
-                live.stream.rev += 1;
-                live.stream.save(&self.sql)?;
-            }
-            let mut new = live.follow_status(&self.sql, false, now)?;
-            if live.heartbeat_at().is_some_and(|at| at <= now) {
-                live.pulse.beat(&self.sql, now)?;
-                // One that waits still says the same.
-                if !live.outbox.control().has(Kind::Verification) {
-                    live.verify(&self.sql, None, now)?;
-                    new = true;
-                }
-            }
-            Ok(new)
+            Ok(live.keep_time(&self.sql, jti, now)?)
         })?;
         if new {
             self.bell.ring();
@@ -369,22 +290,9 @@ impl StreamObject {
         Ok(())
     }
 
-    /// Sets the alarm to the earliest thing that waits: delivery of a push stream, what the clock brings, or pruning.
+    /// Sets the alarm to the earliest thing that waits.
     pub(super) async fn rearm(&self) {
-        let due = self.with(|live| {
-            if live.prune_at.is_none() {
-                live.prune_at = self.next_prune(live)?;
-            }
-            let due = [
-                live.delivery_due(now_ms()),
-                live.prune_at,
-                live.grace_ends_at,
-                live.inactive_at(),
-                live.heartbeat_at(),
-            ];
-            Ok(due.into_iter().flatten().min())
-        });
-        if let Ok(Some(due)) = due {
+        if let Ok(Some(due)) = self.with(|live| Ok(live.wake_at(now_ms()))) {
             self.alarm.arm(&self.state, due).await;
         }
     }
@@ -397,10 +305,7 @@ impl StreamObject {
             return;
         }
         let overdue = self.with(|live| {
-            let first = live.outbox.window().next().map(|item| item.at);
-            let due = live.delivery_due(now);
-            let waits_since = first.filter(|_| due.is_some_and(|due| due <= now));
-            let overdue = waits_since.is_some_and(|at| at + OVERDUE_MS < now) && live.flushed_at + OVERDUE_MS < now;
+            let overdue = live.overdue_since(now).is_some_and(|at| at + OVERDUE_MS < now);
             Ok(overdue && run_until(&self.sql)? < now)
         });
         if !matches!(overdue, Ok(true)) {

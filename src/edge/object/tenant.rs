@@ -29,7 +29,7 @@ use crate::transmitter::registry::{self, Child, Client, Kind, State as ChildStat
 use crate::transmitter::routes;
 
 use super::children::RETRY_MS;
-use super::serve::{Alarm, Seldom, fault, serve};
+use super::serve::{Alarm, Meter, Seldom, fault, serve};
 
 /// What the seal of a private key authenticates, beside the object's id.
 const KEY_PLACE: &str = "signing_key";
@@ -40,6 +40,7 @@ pub struct TenantObject {
     pub(super) env: Env,
     pub(super) sql: EdgeSql,
     pub(super) alarm: Alarm,
+    meter: Meter,
     /// When the copy of the keys was written last.
     copied_at: Seldom,
     /// And that of the settings.
@@ -60,6 +61,7 @@ impl DurableObject for TenantObject {
             env,
             sql,
             alarm: Alarm::default(),
+            meter: Meter::default(),
             copied_at: Seldom::default(),
             described_at: Seldom::default(),
             life: Cell::default(),
@@ -69,12 +71,15 @@ impl DurableObject for TenantObject {
     }
 
     async fn fetch(&self, request: Request) -> worker::Result<Response> {
+        self.meter.request();
         serve(request, |addressed| self.carry_out(addressed)).await
     }
 
     async fn alarm(&self) -> worker::Result<Response> {
         self.alarm.went_off();
-        if self.repair().await.is_err() && !self.gone.get() {
+        let repaired = self.repair().await.is_ok();
+        let swept = self.sweep().await.is_ok();
+        if !(repaired && swept || self.gone.get()) {
             self.alarm.arm(&self.state, now_ms() + RETRY_MS).await;
         }
         Response::empty()
@@ -158,12 +163,20 @@ impl TenantObject {
                 }))
             }
             TenantCommand::CreateStream(new) => self.create_stream(&settings, tenant, *new).await,
-            TenantCommand::Streams { client_id } => {
-                if let Some(client_id) = &client_id {
-                    self.client_with(client_id, Scope::SsfRead)?;
-                }
-                let streams = registry::children(&self.sql, Kind::Stream, client_id.as_deref())?;
-                Ok(TenantReply::Children(streams))
+            TenantCommand::Streams {
+                client_id,
+                after,
+                limit,
+            } => {
+                let streams = match &client_id {
+                    Some(client_id) => {
+                        self.client_with(client_id, Scope::SsfRead)?;
+                        registry::children(&self.sql, Kind::Stream, Some(client_id))?
+                    }
+                    None => registry::children_after(&self.sql, Kind::Stream, &after, limit)?,
+                };
+                let usage = self.meter.read(&self.alarm, &self.sql);
+                Ok(TenantReply::Streams { streams, usage })
             }
             TenantCommand::UpdateStream(update) => self.update_stream(&settings, &tenant, *update).await,
             TenantCommand::DeleteStream { client_id, stream_id } => {

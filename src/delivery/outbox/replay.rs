@@ -1,0 +1,88 @@
+//! Going back: events that were delivered, and are still kept, wait once more.
+
+use super::{Jti, Outbox, Pos, Sql, SqlError, unpack};
+
+/// Chunk rows read at a time while looking for an event.
+const SEARCH_ROWS: i64 = 8;
+
+/// The largest integer that the edge can bind.
+const NEWEST: i64 = i64::MAX >> 11;
+
+/// How far a search for an event came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Search {
+    Found(Pos),
+    /// Not from this chunk on: go on below it.
+    Below(i64),
+    /// Nowhere among what is kept.
+    NotKept,
+}
+
+/// What waits once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replayed {
+    pub events: u64,
+    /// The first of them, and when it was accepted, in Unix milliseconds.
+    pub from: Option<(Jti, u64)>,
+}
+
+impl Outbox {
+    /// The first event of what was accepted at this instant (Unix milliseconds) or later.
+    pub fn first_since(&self, sql: &dyn Sql, since: u64) -> Result<Option<Pos>, SqlError> {
+        let since = i64::try_from(since).unwrap_or(NEWEST).min(NEWEST);
+        let rows = sql.exec(
+            "SELECT seq FROM chunk WHERE at >= ? ORDER BY seq LIMIT 1",
+            &[since.into()],
+        )?;
+        rows.first().map(|row| Ok(Pos::of(row.int(0)?))).transpose()
+    }
+
+    /// Looks for an event, from the newest backwards, a few chunks at a time: `below` is what the search before said.
+    pub fn search(&self, sql: &dyn Sql, jti: &Jti, below: Option<i64>) -> Result<Search, SqlError> {
+        let rows = sql.exec(
+            "SELECT seq, body FROM chunk WHERE seq < ? ORDER BY seq DESC LIMIT ?",
+            &[below.unwrap_or(NEWEST).into(), SEARCH_ROWS.into()],
+        )?;
+        let mut lowest = None;
+        for row in &rows {
+            let seq = row.int(0)?;
+            let records = unpack(row.blob(1)?)?;
+            let found = (0_u32..)
+                .zip(&records)
+                .find(|(_, record)| record.jti == *jti && !record.claims.is_empty());
+            if let Some((idx, _)) = found {
+                return Ok(Search::Found(Pos { seq, idx }));
+            }
+            lowest = Some(seq);
+        }
+        Ok(lowest.map_or(Search::NotKept, Search::Below))
+    }
+
+    /// Everything from `to` on waits once more, and nothing before it that is done. Answers to what is under way mean
+    /// nothing from here on, and only what is handed out anew can be acknowledged. One row.
+    pub fn rewind(&mut self, sql: &dyn Sql, to: Pos, courier: &str) -> Result<Replayed, SqlError> {
+        let rows = sql.exec("SELECT n_before, at, body FROM chunk WHERE seq = ?", &[to.seq.into()])?;
+        let Some(row) = rows.first() else {
+            return Ok(Replayed { events: 0, from: None });
+        };
+        let before = u64::try_from(row.int(0)?).unwrap_or(0) + u64::from(to.idx);
+        let at = u64::try_from(row.int(1)?).unwrap_or(0);
+        let first = unpack(row.blob(2)?)?.get(to.idx as usize).map(|record| record.jti);
+        if to < self.head() {
+            self.start_at(sql, to)?;
+        } else {
+            // What waits before it goes on waiting.
+            for item in self.window.iter_mut().filter(|item| item.pos >= to && item.acked) {
+                item.acked = false;
+                self.done.take(item);
+            }
+        }
+        self.handed = self.handed.min(to);
+        self.stripped_to = self.stripped_to.min(to.seq);
+        self.flush(sql, courier)?;
+        Ok(Replayed {
+            events: self.stored.events.saturating_sub(before),
+            from: first.map(|jti| (jti, at)),
+        })
+    }
+}

@@ -1,0 +1,160 @@
+//! The dead letters of a stream, and its replays: what an operator does about events that did not arrive.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use worker::Delay;
+
+use crate::delivery::chunk::Jti;
+use crate::delivery::dead_letters::{self, Chosen, DeadLetter};
+use crate::delivery::outbox::Search;
+use crate::edge::clock::now_ms;
+use crate::edge::command::{Answer, Refusal, StreamReply};
+use crate::protocol::json::put;
+use crate::protocol::operator_request::ReplayFrom;
+use crate::protocol::set::{Claims, jti_text};
+use crate::protocol::status::Status;
+use crate::transmitter::live::ReplayError;
+
+use super::stream::StreamObject;
+
+impl StreamObject {
+    pub(super) fn dead_letters(&self, after: i64, limit: u32) -> Answer<StreamReply> {
+        self.with(|_| {
+            let letters = dead_letters::list(&self.sql, after, limit)?;
+            let cursor = letters.last().map_or(after, |letter| letter.id);
+            let dead_letters = letters.iter().map(shown).collect();
+            Ok(StreamReply::DeadLetters { dead_letters, cursor })
+        })
+    }
+
+    /// One letter, with everything that its event says.
+    pub(super) fn dead_letter(&self, jti: &Jti) -> Answer<StreamReply> {
+        self.with(|_| {
+            let letter = dead_letters::find(&self.sql, jti)?.ok_or(Refusal::NotFound)?;
+            let mut answer = shown(&letter);
+            let claims: Option<Value> = serde_json::from_slice(&letter.item.claims).ok();
+            put(&mut answer, "claims", json!(claims));
+            Ok(StreamReply::Shown(answer))
+        })
+    }
+
+    pub(super) fn purge(&self, jti: Option<Jti>) -> Answer<StreamReply> {
+        self.with(|_| {
+            let purged = dead_letters::purge(&self.sql, chosen(jti))?;
+            if purged == 0 && jti.is_some() {
+                return Err(Refusal::NotFound);
+            }
+            self.done("purged", purged)
+        })
+    }
+
+    /// Sends letters again, a bounded number in each turn: other requests come in between.
+    pub(super) async fn redrive(&self, jti: Option<Jti>) -> Answer<StreamReply> {
+        let mut redriven = 0;
+        loop {
+            let go = self.with(|live| {
+                if live.stream.wishes.status() == Status::Disabled {
+                    return Err(disabled());
+                }
+                Ok(live.redrive(&self.sql, chosen(jti), now_ms())?)
+            })?;
+            redriven += go.letters;
+            match (jti, go.found, go.letters) {
+                (Some(_), 0, _) => return Err(Refusal::NotFound),
+                (Some(_), _, 0) => return Err(Refusal::Full),
+                _ if go.go_on => breathe().await,
+                _ => break,
+            }
+        }
+        self.with(|_| self.done("redriven", redriven))
+    }
+
+    fn done(&self, what: &str, letters: u64) -> Answer<StreamReply> {
+        let remaining = dead_letters::count(&self.sql)?;
+        Ok(StreamReply::Shown(json!({what: letters, "remaining": remaining})))
+    }
+
+    pub(super) async fn replay(&self, from: ReplayFrom) -> Answer<StreamReply> {
+        let place = match from {
+            ReplayFrom::Since(since) => self.with(|live| {
+                live.may_replay()?;
+                let kept_since = now_ms().saturating_sub(live.rules.retention_ms);
+                if since < kept_since {
+                    return Err(invalid(
+                        "/since",
+                        format!("/since lies before what is kept, which begins at {kept_since}"),
+                    ));
+                }
+                Ok(live.outbox.first_since(&self.sql, since)?)
+            })?,
+            ReplayFrom::Jti(jti) => {
+                let mut below = None;
+                loop {
+                    let search = self.with(|live| {
+                        live.may_replay()?;
+                        Ok(live.search(&self.sql, &jti, below)?)
+                    })?;
+                    match search {
+                        Search::Found(place) => break Some(place),
+                        Search::Below(seq) => below = Some(seq),
+                        Search::NotKept => {
+                            return Err(invalid("/jti", "/jti is not among the events that are kept".to_owned()));
+                        }
+                    }
+                    breathe().await;
+                }
+            }
+        };
+        self.with(|live| {
+            let replayed = live.replay(&self.sql, place, now_ms())?;
+            let from = replayed.from.map(|(jti, at)| json!({"jti": jti_text(&jti), "at": at}));
+            Ok(StreamReply::Shown(json!({"replayed": replayed.events, "from": from})))
+        })
+    }
+}
+
+impl From<ReplayError> for Refusal {
+    fn from(error: ReplayError) -> Self {
+        match error {
+            ReplayError::Sql(error) => error.into(),
+            ReplayError::NothingKept | ReplayError::Disabled => Refusal::Conflict {
+                detail: error.to_string(),
+            },
+        }
+    }
+}
+
+fn disabled() -> Refusal {
+    ReplayError::Disabled.into()
+}
+
+fn invalid(pointer: &str, detail: String) -> Refusal {
+    Refusal::Invalid {
+        pointer: pointer.to_owned(),
+        detail,
+    }
+}
+
+fn chosen(jti: Option<Jti>) -> Chosen {
+    jti.map_or(Chosen::All, Chosen::One)
+}
+
+/// Lets others have their turn.
+async fn breathe() {
+    Delay::from(Duration::ZERO).await;
+}
+
+/// A letter as the operator sees it.
+fn shown(letter: &DeadLetter) -> Value {
+    let claims = Claims::parse(&letter.item.claims).ok();
+    json!({
+        "jti": jti_text(&letter.item.jti),
+        "type": claims.as_ref().map(|claims| &claims.event_type),
+        "sub_id": claims.as_ref().map(|claims| &claims.sub_id),
+        "at": letter.at,
+        "err": letter.death.err,
+        "description": letter.death.description,
+        "attempts": letter.death.attempts,
+    })
+}
