@@ -54,6 +54,9 @@ pub struct Hold {
     pub lasting: bool,
     pub until: u64,
     in_a_row: u32,
+    /// Before this the endpoint wants nothing, by its own word: the latest of all that it named meanwhile.
+    #[serde(default)]
+    not_before: u64,
 }
 
 impl Hold {
@@ -65,6 +68,7 @@ impl Hold {
             lasting: false,
             until: now,
             in_a_row: 0,
+            not_before: 0,
         }
     }
 }
@@ -175,6 +179,7 @@ impl Courier {
         }
         if let Some(hold) = &mut self.hold {
             hold.until = hold.until.min(now);
+            hold.not_before = 0;
         }
         self.hold.is_some()
     }
@@ -201,9 +206,21 @@ impl Courier {
         self.policy.window = window;
     }
 
-    /// Subjects whose events wait for another attempt.
-    pub fn failing(&self) -> usize {
-        self.lanes.len()
+    pub fn window(&self) -> usize {
+        self.policy.window
+    }
+
+    /// Whether the whole stream waits now.
+    pub fn is_held(&self, now: u64) -> bool {
+        self.hold.is_some_and(|hold| hold.until > now)
+    }
+
+    /// Other events come first on their lanes from here on: they begin with the patience of new ones, though not earlier.
+    pub fn begin_anew(&mut self, now: u64) {
+        for failing in self.lanes.values_mut() {
+            failing.attempts = 0;
+            failing.first_failed_at = now;
+        }
     }
 
     /// How often the first event of this lane was tried before.
@@ -232,7 +249,7 @@ impl Courier {
     fn choose(&self, outbox: &Outbox, now: u64) -> (Next, Lane) {
         let none = Lane::default();
         let waiting = !self.in_flight.is_empty();
-        if let Some(hold) = self.hold.filter(|hold| hold.until > now) {
+        if let Some(hold) = self.hold.filter(|_| self.is_held(now)) {
             let next = match (waiting, outbox.is_empty()) {
                 (true, _) => Next::AwaitAnswer,
                 (false, false) if hold.until < NEVER => Next::WakeAt(hold.until),
@@ -301,16 +318,13 @@ impl Courier {
             }
             Verdict::Retry { detail } => {
                 self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
-                let next_at = match self.failed(lane, detail, now, draw) {
-                    Ok(next_at) => next_at,
-                    Err(death) => return Outcome::Dead(death),
-                };
+                let failed = self.failed(lane, detail, now, draw);
                 let over = self.failures_in_a_row.saturating_sub(FAILURES_BEFORE_HOLD);
                 if self.failures_in_a_row >= FAILURES_BEFORE_HOLD {
                     let until = now + self.policy.retry.backoff_ms(over + 1, draw);
-                    self.wait_until(HoldReason::Failing, now, until, over + 1);
+                    self.wait_until(HoldReason::Failing, now, until, over + 1, 0);
                 }
-                Outcome::RetryAt(next_at)
+                failed.map_or_else(Outcome::Dead, Outcome::RetryAt)
             }
             Verdict::Hold { .. } => self.hold_on(lane, verdict, now, draw),
         }
@@ -327,9 +341,12 @@ impl Courier {
         else {
             return Outcome::RetryAt(now);
         };
-        if *counts && let Err(death) = self.failed(lane, detail, now, 0.0) {
-            return Outcome::Dead(death);
-        }
+        // That an event is given up does not make the endpoint's word undone.
+        let death = if *counts {
+            self.failed(lane, detail, now, 0.0).err()
+        } else {
+            None
+        };
         let in_a_row = self.hold.map_or(0, |hold| hold.in_a_row).saturating_add(1);
         let until = match not_before {
             // Nobody is there any more: no time brings it back (WH-2.2-7).
@@ -340,8 +357,11 @@ impl Courier {
                 .max(now + self.policy.retry.backoff_ms(in_a_row, draw)),
             None => now + self.policy.retry.backoff_ms(in_a_row, draw),
         };
-        let hold = self.wait_until(*reason, now, until, in_a_row);
-        Outcome::HeldUntil(hold.until, hold.reason)
+        let hold = self.wait_until(*reason, now, until, in_a_row, not_before.unwrap_or(0));
+        match death {
+            Some(death) => Outcome::Dead(death),
+            None => Outcome::HeldUntil(hold.until, hold.reason),
+        }
     }
 
     /// Forgets one push whose answer says nothing any more: it went to an endpoint that is not the stream's now.
@@ -365,18 +385,25 @@ impl Courier {
 
     fn endpoint_works(&mut self, now: u64) {
         self.failures_in_a_row = 0;
-        // A success that left before the hold began does not lift it; the probe after it does.
-        if self
-            .hold
-            .is_some_and(|hold| hold.until <= now || hold.reason == HoldReason::Failing)
-        {
+        let Some(hold) = &mut self.hold else {
+            return;
+        };
+        // A success that left before the hold began does not lift it; the probe after it does. That the endpoint keeps failing
+        // is not so any more, but what it asked for stands.
+        let failing = hold.reason == HoldReason::Failing;
+        if hold.until <= now || (failing && hold.not_before <= now) {
             self.hold = None;
+        } else if failing {
+            hold.reason = HoldReason::RetryAfter;
+            hold.until = hold.not_before;
         }
     }
 
-    /// Holds the stream, unless it is held for longer already. Returns the hold that stands.
-    fn wait_until(&mut self, reason: HoldReason, now: u64, until: u64, in_a_row: u32) -> Hold {
+    /// Holds the stream, unless it is held for longer already; `named` is the instant that the endpoint itself named, or 0.
+    /// Returns the hold that stands.
+    fn wait_until(&mut self, reason: HoldReason, now: u64, until: u64, in_a_row: u32, named: u64) -> Hold {
         let begun = self.hold.unwrap_or(Hold::new(reason, now));
+        let not_before = begun.not_before.max(named);
         let new = Hold {
             reason,
             lasting: begun.lasting || until.saturating_sub(begun.since) >= LASTING_MS,
@@ -385,7 +412,7 @@ impl Courier {
             ..begun
         };
         let stands = self.hold.filter(|hold| hold.until > until).unwrap_or(new);
-        *self.hold.insert(stands)
+        *self.hold.insert(Hold { not_before, ..stands })
     }
 
     /// Counts a failed attempt; the instant of the next, or the end of the event's patience.

@@ -114,15 +114,21 @@ pub fn find(sql: &dyn Sql, jti: &Jti) -> Result<Option<DeadLetter>, SqlError> {
     rows.into_iter().next().map(read).transpose()
 }
 
-/// The oldest letters among the chosen ones, as many as are sent again in one go.
-pub fn batch(sql: &dyn Sql, chosen: Chosen) -> Result<Vec<DeadLetter>, SqlError> {
+/// The id of the newest letter; 0 when there is none.
+pub fn newest(sql: &dyn Sql) -> Result<i64, SqlError> {
+    let rows = sql.exec("SELECT MAX(id) FROM dead", &[])?;
+    Ok(rows.first().map_or(Ok(None), |row| row.optional_int(0))?.unwrap_or(0))
+}
+
+/// The oldest letters among the chosen ones, as many as are sent again in one go; of all only those up to the id `newest`.
+pub fn batch(sql: &dyn Sql, chosen: Chosen, newest: i64) -> Result<Vec<DeadLetter>, SqlError> {
     if let Chosen::One(jti) = chosen {
         return Ok(find(sql, &jti)?.into_iter().collect());
     }
     // Sizes first: the letters may be long, and only so many shall be in memory.
     let sizes = sql.exec(
-        "SELECT LENGTH(claims) FROM dead ORDER BY id LIMIT ?",
-        &[BATCH_LETTERS.into()],
+        "SELECT LENGTH(claims) FROM dead WHERE id <= ? ORDER BY id LIMIT ?",
+        &[newest.into(), BATCH_LETTERS.into()],
     )?;
     let mut bytes = 0;
     let mut letters = 0;
@@ -265,11 +271,12 @@ mod tests {
             add(&sql, 1, &item(n, size), &death, 9).unwrap();
         }
         for expected in [&[1][..], &[2, 3], &[4], &[]] {
-            let batch = batch(&sql, Chosen::All).unwrap();
+            let batch = batch(&sql, Chosen::All, newest(&sql).unwrap()).unwrap();
             assert_eq!(
                 batch.iter().map(|letter| letter.item.jti[0]).collect::<Vec<_>>(),
                 expected
             );
+            assert!(super::batch(&sql, Chosen::All, 0).unwrap().is_empty());
             for letter in batch {
                 remove(&sql, letter.id).unwrap();
             }

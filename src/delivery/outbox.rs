@@ -98,6 +98,8 @@ impl Sum {
 pub struct Outbox {
     window: VecDeque<Item>,
     window_bytes: usize,
+    /// How much of the window is not acknowledged.
+    pending: Sum,
     /// The first event that is not in the window.
     next: Pos,
     /// The newest chunk.
@@ -143,6 +145,7 @@ impl Outbox {
         let mut outbox = Self {
             window: VecDeque::new(),
             window_bytes: 0,
+            pending: Sum::default(),
             next: head,
             // Chunks behind the head may all be pruned: sequence numbers go on all the same.
             tail: newest.max(head.seq - 1),
@@ -163,6 +166,7 @@ impl Outbox {
             if bit(&acked, index) && !item.acked {
                 item.acked = true;
                 outbox.done.add(item);
+                outbox.pending.take(item);
             }
         }
         outbox.advance();
@@ -299,6 +303,7 @@ impl Outbox {
         };
         item.acked = true;
         self.done.add(item);
+        self.pending.take(item);
         self.dirty = true;
         self.advance();
         true
@@ -359,18 +364,24 @@ impl Outbox {
     pub fn drop_waiting(&mut self, sql: &dyn Sql, courier: &str) -> Result<(), SqlError> {
         self.control.drop_all(sql, Kind::Verification)?;
         // The delivered ones beside them in their first chunk go, too: no replay may bring back what was dropped.
-        sql.exec("DELETE FROM chunk WHERE seq >= ?", &[self.head().seq.into()])?;
+        let from = self.head().seq;
+        self.stored = self.stored_before(sql, from)?;
+        sql.exec("DELETE FROM chunk WHERE seq >= ?", &[from.into()])?;
         self.recent = None;
-        self.window.clear();
-        self.window_bytes = 0;
+        self.clear_window();
         self.next = Pos::of(self.tail + 1);
         self.done = self.stored;
         self.handed = self.handed.max(self.next);
         self.flush(sql, courier)
     }
 
-    /// Loads further chunks while the look-ahead has room.
+    /// Loads further chunks, once half of the look-ahead is done: it would read a chunk for every single event otherwise.
     pub fn refill(&mut self, sql: &dyn Sql) -> Result<(), SqlError> {
+        let enough =
+            self.pending.events >= LOOK_AHEAD_EVENTS as u64 / 2 || self.pending.bytes >= LOOK_AHEAD_BYTES as u64 / 2;
+        if enough {
+            return Ok(());
+        }
         while self.has_room() && self.next.seq <= self.tail {
             let mut rows = sql.exec("SELECT at, body FROM chunk WHERE seq = ?", &[self.next.seq.into()])?;
             match rows.first_mut() {
@@ -414,28 +425,10 @@ impl Outbox {
         self.window.len() < LOOK_AHEAD_EVENTS && self.window_bytes < LOOK_AHEAD_BYTES
     }
 
-    /// Begins at `head`, wherever the look-ahead was, with nothing from there on acknowledged.
-    fn start_at(&mut self, sql: &dyn Sql, head: Pos) -> Result<(), SqlError> {
+    fn clear_window(&mut self) {
         self.window.clear();
         self.window_bytes = 0;
-        self.next = head;
-        let rows = sql.exec(
-            "SELECT seq, n_before, bytes_before FROM chunk WHERE seq >= ? ORDER BY seq LIMIT 1",
-            &[head.seq.into()],
-        )?;
-        self.done = match rows.first() {
-            None => self.stored,
-            Some(row) => sum(row, 1)?,
-        };
-        if head.idx > 0 && rows.first().map_or(Ok(0), |row| row.int(0))? == head.seq {
-            let rows = sql.exec("SELECT body FROM chunk WHERE seq = ?", &[head.seq.into()])?;
-            let body = rows.first().map_or(Ok(&[][..]), |row| row.blob(0))?;
-            for record in unpack(body)?.iter().take(head.idx as usize) {
-                self.done.events += 1;
-                self.done.bytes += (HEAD + record.claims.len()) as u64;
-            }
-        }
-        self.refill(sql)
+        self.pending = Sum::default();
     }
 
     fn take_in(&mut self, seq: i64, at: u64, body: Vec<u8>) -> Result<(), SqlError> {
@@ -450,6 +443,8 @@ impl Outbox {
             self.window_bytes += record.claims.len();
             if item.acked {
                 self.done.add(&item);
+            } else {
+                self.pending.add(&item);
             }
             self.window.push_back(item);
         }

@@ -197,6 +197,11 @@ impl Live {
             let oldest = self.outbox.prune(sql, now.saturating_sub(keep) + 1)?;
             self.prune_at = oldest.map(|at| at + keep);
         }
+        self.prune_letters(sql, now)
+    }
+
+    /// Deletes dead letters whose time is over. One row read when there are none.
+    pub fn prune_letters(&self, sql: &dyn Sql, now: u64) -> Result<(), SqlError> {
         dead_letters::prune(sql, now.saturating_sub(self.rules.dead_letter_ms))
     }
 

@@ -1,6 +1,6 @@
-//! Going back: events that were delivered, and are still kept, wait once more.
+//! Going to a place in the outbox: where delivery had come to, or back to events that were delivered and are still kept.
 
-use super::{Jti, Outbox, Pos, Sql, SqlError, unpack};
+use super::{HEAD, Jti, Outbox, Pos, Sql, SqlError, Sum, sum, unpack};
 
 /// Chunk rows read at a time while looking for an event.
 const SEARCH_ROWS: i64 = 8;
@@ -11,7 +11,8 @@ const NEWEST: i64 = i64::MAX >> 11;
 /// How far a search for an event came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Search {
-    Found(Pos),
+    /// There, and accepted at this instant (Unix milliseconds).
+    Found(Pos, u64),
     /// Not from this chunk on: go on below it.
     Below(i64),
     /// Nowhere among what is kept.
@@ -40,18 +41,19 @@ impl Outbox {
     /// Looks for an event, from the newest backwards, a few chunks at a time: `below` is what the search before said.
     pub fn search(&self, sql: &dyn Sql, jti: &Jti, below: Option<i64>) -> Result<Search, SqlError> {
         let rows = sql.exec(
-            "SELECT seq, body FROM chunk WHERE seq < ? ORDER BY seq DESC LIMIT ?",
+            "SELECT seq, at, body FROM chunk WHERE seq < ? ORDER BY seq DESC LIMIT ?",
             &[below.unwrap_or(NEWEST).into(), SEARCH_ROWS.into()],
         )?;
         let mut lowest = None;
         for row in &rows {
             let seq = row.int(0)?;
-            let records = unpack(row.blob(1)?)?;
+            let records = unpack(row.blob(2)?)?;
             let found = (0_u32..)
                 .zip(&records)
                 .find(|(_, record)| record.jti == *jti && !record.claims.is_empty());
             if let Some((idx, _)) = found {
-                return Ok(Search::Found(Pos { seq, idx }));
+                let at = u64::try_from(row.int(1)?).unwrap_or(0);
+                return Ok(Search::Found(Pos { seq, idx }, at));
             }
             lowest = Some(seq);
         }
@@ -75,6 +77,7 @@ impl Outbox {
             for item in self.window.iter_mut().filter(|item| item.pos >= to && item.acked) {
                 item.acked = false;
                 self.done.take(item);
+                self.pending.add(item);
             }
         }
         self.handed = self.handed.min(to);
@@ -84,5 +87,31 @@ impl Outbox {
             events: self.stored.events.saturating_sub(before),
             from: first.map(|jti| (jti, at)),
         })
+    }
+
+    /// Begins at `head`, wherever the look-ahead was, with nothing from there on acknowledged.
+    pub(super) fn start_at(&mut self, sql: &dyn Sql, head: Pos) -> Result<(), SqlError> {
+        self.clear_window();
+        self.next = head;
+        self.done = self.stored_before(sql, head.seq)?;
+        if head.idx > 0 {
+            let rows = sql.exec("SELECT body FROM chunk WHERE seq = ?", &[head.seq.into()])?;
+            if let Some(row) = rows.first() {
+                for record in unpack(row.blob(0)?)?.iter().take(head.idx as usize) {
+                    self.done.events += 1;
+                    self.done.bytes += (HEAD + record.claims.len()) as u64;
+                }
+            }
+        }
+        self.refill(sql)
+    }
+
+    /// What was stored before this chunk.
+    pub(super) fn stored_before(&self, sql: &dyn Sql, seq: i64) -> Result<Sum, SqlError> {
+        let rows = sql.exec(
+            "SELECT n_before, bytes_before FROM chunk WHERE seq >= ? ORDER BY seq LIMIT 1",
+            &[seq.into()],
+        )?;
+        rows.first().map_or(Ok(self.stored), |row| sum(row, 0))
     }
 }

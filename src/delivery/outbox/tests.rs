@@ -436,7 +436,7 @@ fn a_replay_goes_back_to_an_event_and_survives_a_restart() {
     outbox.ack(Pos { seq: 2, idx: 2 });
     outbox.flush(&sql, "").unwrap();
     assert_eq!(outbox.queued().events, 1);
-    let Ok(Search::Found(to)) = outbox.search(&sql, &item(3).jti, None) else {
+    let Ok(Search::Found(to, NOW)) = outbox.search(&sql, &item(3).jti, None) else {
         panic!("it is kept");
     };
     sql.take_written_rows();

@@ -135,7 +135,7 @@ impl StreamObject {
     async fn push_one(&self, job: Job, line: Rc<Line>) -> (Pos, Option<Pushed>, Rc<Line>) {
         let pos = job.pos;
         let may_go = || {
-            self.with(|live| Ok(live.is_current(&line.run)))
+            self.with(|live| Ok(live.may_send(&line.run, now_ms())))
                 .is_ok_and(|current| current)
         };
         let pushed = push(job, &line, may_go).await;

@@ -20,7 +20,7 @@ use super::stream::StreamObject;
 
 impl StreamObject {
     pub(super) fn dead_letters(&self, after: i64, limit: u32) -> Answer<StreamReply> {
-        self.with(|_| {
+        self.letters(|| {
             let letters = dead_letters::list(&self.sql, after, limit)?;
             let cursor = letters.last().map_or(after, |letter| letter.id);
             let dead_letters = letters.iter().map(shown).collect();
@@ -28,9 +28,17 @@ impl StreamObject {
         })
     }
 
+    /// Does something with the letters. Those whose time is over are gone before anybody looks.
+    fn letters<T>(&self, work: impl FnOnce() -> Answer<T>) -> Answer<T> {
+        self.with(|live| {
+            live.prune_letters(&self.sql, now_ms())?;
+            work()
+        })
+    }
+
     /// One letter, with everything that its event says.
     pub(super) fn dead_letter(&self, jti: &Jti) -> Answer<StreamReply> {
-        self.with(|_| {
+        self.letters(|| {
             let letter = dead_letters::find(&self.sql, jti)?.ok_or(Refusal::NotFound)?;
             let mut answer = shown(&letter);
             let claims: Option<Value> = serde_json::from_slice(&letter.item.claims).ok();
@@ -40,7 +48,7 @@ impl StreamObject {
     }
 
     pub(super) fn purge(&self, jti: Option<Jti>) -> Answer<StreamReply> {
-        self.with(|_| {
+        self.letters(|| {
             let purged = dead_letters::purge(&self.sql, chosen(jti))?;
             if purged == 0 && jti.is_some() {
                 return Err(Refusal::NotFound);
@@ -52,12 +60,13 @@ impl StreamObject {
     /// Sends letters again, a bounded number in each turn: other requests come in between.
     pub(super) async fn redrive(&self, jti: Option<Jti>) -> Answer<StreamReply> {
         let mut redriven = 0;
+        let newest = self.letters(|| Ok(dead_letters::newest(&self.sql)?))?;
         loop {
             let go = self.with(|live| {
                 if live.stream.wishes.status() == Status::Disabled {
                     return Err(disabled());
                 }
-                Ok(live.redrive(&self.sql, chosen(jti), now_ms())?)
+                Ok(live.redrive(&self.sql, chosen(jti), newest, now_ms())?)
             })?;
             redriven += go.letters;
             match (jti, go.found, go.letters) {
@@ -78,8 +87,7 @@ impl StreamObject {
     pub(super) async fn replay(&self, from: ReplayFrom) -> Answer<StreamReply> {
         let place = match from {
             ReplayFrom::Since(since) => self.with(|live| {
-                live.may_replay()?;
-                let kept_since = now_ms().saturating_sub(live.rules.retention_ms);
+                let kept_since = live.replayable_since(now_ms())?;
                 if since < kept_since {
                     return Err(invalid(
                         "/since",
@@ -91,12 +99,8 @@ impl StreamObject {
             ReplayFrom::Jti(jti) => {
                 let mut below = None;
                 loop {
-                    let search = self.with(|live| {
-                        live.may_replay()?;
-                        Ok(live.search(&self.sql, &jti, below)?)
-                    })?;
-                    match search {
-                        Search::Found(place) => break Some(place),
+                    match self.with(|live| Ok(live.search(&self.sql, &jti, below, now_ms())?))? {
+                        Search::Found(place, _) => break Some(place),
                         Search::Below(seq) => below = Some(seq),
                         Search::NotKept => {
                             return Err(invalid("/jti", "/jti is not among the events that are kept".to_owned()));

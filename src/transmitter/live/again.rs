@@ -1,6 +1,7 @@
 //! Sending again: dead letters that are given another chance, and replays of what was delivered.
 
 use super::Live;
+use crate::delivery::chunk::Jti;
 use crate::delivery::dead_letters::{self, Chosen, DeadLetter};
 use crate::delivery::outbox::{AppendError, Pos, Replayed, Search};
 use crate::delivery::sql::{Sql, SqlError};
@@ -29,9 +30,10 @@ pub enum ReplayError {
 
 impl Live {
     /// Puts dead letters back into the outbox, at its end, in the order in which they died: the same events with the same
-    /// `jti`. One bounded go; a letter is in exactly one of the two places, always.
-    pub fn redrive(&mut self, sql: &dyn Sql, chosen: Chosen, now: u64) -> Result<Redriven, SqlError> {
-        let letters = dead_letters::batch(sql, chosen)?;
+    /// `jti`. One bounded go; a letter is in exactly one of the two places, always. Of all letters only those up to the id
+    /// `newest` are meant: what dies again meanwhile is not.
+    pub fn redrive(&mut self, sql: &dyn Sql, chosen: Chosen, newest: i64, now: u64) -> Result<Redriven, SqlError> {
+        let letters = dead_letters::batch(sql, chosen, newest)?;
         let mut fitting = letters.as_slice();
         // What does not fit whole may fit in part.
         loop {
@@ -54,29 +56,35 @@ impl Live {
         })
     }
 
-    /// Whether events of before can be replayed, at all.
-    pub fn may_replay(&self) -> Result<(), ReplayError> {
+    /// From which instant on (Unix milliseconds) events are kept for a replay.
+    pub fn replayable_since(&self, now: u64) -> Result<u64, ReplayError> {
         if self.rules.retention_ms == 0 {
             return Err(ReplayError::NothingKept);
         }
         if self.stream.wishes.status() == Status::Disabled {
             return Err(ReplayError::Disabled);
         }
-        Ok(())
+        Ok(now.saturating_sub(self.rules.retention_ms))
     }
 
-    /// Looks for the place to replay from, a bounded number of rows at a time: see [`Search`].
-    pub fn search(&self, sql: &dyn Sql, jti: &[u8; 16], below: Option<i64>) -> Result<Search, SqlError> {
-        self.outbox.search(sql, jti, below)
+    /// Looks for an event to replay from, a bounded number of rows at a time: see [`Search`]. What is older than the retention
+    /// is not kept any more, even if it is still there.
+    pub fn search(&self, sql: &dyn Sql, jti: &Jti, below: Option<i64>, now: u64) -> Result<Search, ReplayError> {
+        let since = self.replayable_since(now)?;
+        Ok(match self.outbox.search(sql, jti, below)? {
+            Search::Found(place, at) if at < since && place < self.outbox.head() => Search::NotKept,
+            search => search,
+        })
     }
 
     /// Everything from this place on waits once more. Answers to what is under way mean nothing any more.
     pub fn replay(&mut self, sql: &dyn Sql, from: Option<Pos>, now: u64) -> Result<Replayed, ReplayError> {
-        self.may_replay()?;
+        self.replayable_since(now)?;
         let Some(from) = from else {
             return Ok(Replayed { events: 0, from: None });
         };
         self.replays += 1;
+        self.courier.begin_anew(now);
         let kept = self.courier.kept();
         let replayed = self.outbox.rewind(sql, from, &kept)?;
         self.flushed_at = now;

@@ -86,7 +86,7 @@ impl Live {
 
     /// Chooses the next push of a run.
     pub fn next_push(&mut self, sql: &dyn Sql, run: &Run, now: u64) -> Result<Next, SqlError> {
-        if !self.is_current(run) {
+        if self.stream.rev != run.rev || self.replays != run.replays {
             return Ok(Next::Over);
         }
         self.outbox.refill(sql)?;
@@ -109,9 +109,10 @@ impl Live {
         Ok(Next::Nothing { due_at })
     }
 
-    /// Whether the stream is still as it was when the run began. To be asked after every wait, before anything is sent.
-    pub fn is_current(&self, run: &Run) -> bool {
-        self.stream.rev == run.rev && self.replays == run.replays
+    /// Whether a push that was chosen may go out still: the stream is as it was when the run began, and does not wait. To be
+    /// asked after every wait, before anything is sent.
+    pub fn may_send(&self, run: &Run, now: u64) -> bool {
+        self.stream.rev == run.rev && self.replays == run.replays && !self.courier.is_held(now)
     }
 
     /// A chosen push was not sent after all.
@@ -175,7 +176,9 @@ impl Live {
             self.tally.trouble(detail, now);
         }
         self.unflushed += 1;
-        if self.unflushed >= self.rules.courier.window || now.saturating_sub(self.flushed_at) >= FLUSH_MS {
+        // What an endpoint asked for is written down before anything else can happen (WH-2.2-10).
+        let asked = matches!(verdict, Verdict::Hold { .. });
+        if asked || self.unflushed >= self.courier.window() || now.saturating_sub(self.flushed_at) >= FLUSH_MS {
             self.flush(sql, now)?;
         }
         self.follow_status(sql, false, now)?;
