@@ -70,12 +70,10 @@ impl StreamObject {
             None => None,
             Some(sealed) => Some(self.open_authorization(settings, sealed).await?),
         };
-        Ok(Rc::new(Line {
-            run,
-            authorization,
-            signer: self.signer(settings).await?,
-            timeout_ms: settings.push_timeout_ms,
-        }))
+        let signer = self.signer(settings).await?;
+        let line = Line::new(run, authorization.as_ref(), signer, settings.push_timeout_ms);
+        line.map(Rc::new)
+            .ok_or_else(|| fault("the receiver's authorization header", "it cannot be sent"))
     }
 
     async fn push_all(&self, mut line: Rc<Line>, settings: &Settings, started: u64) -> Answer<()> {

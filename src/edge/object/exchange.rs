@@ -1,17 +1,17 @@
 //! One push: sign, send, read the answer, and remember both sides for whoever looks.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
 use web_sys::CryptoKey;
-use worker::Method;
 
 use crate::delivery::answer::Answer;
 use crate::delivery::courier::Outcome;
 use crate::edge::clock::now_ms;
 use crate::edge::crypto::{self, CryptoError};
-use crate::edge::http::{self, Incoming, NoAnswer, Outgoing};
+use crate::edge::http::{self, Incoming, NoAnswer, Outgoing, OutgoingHeaders};
 use crate::protocol::jose::jws::{self, Alg, SigningHeader};
 use crate::protocol::push::{ErrorBody, clip};
 use crate::protocol::secret::Secret;
@@ -27,9 +27,46 @@ const BODY_BYTES: usize = 4096;
 /// Everything that the pushes of one run have in common.
 pub struct Line {
     pub run: Run,
-    pub authorization: Option<Secret<String>>,
     pub signer: Signer,
     pub timeout_ms: u32,
+    headers: OutgoingHeaders,
+    shown: Rc<Shown>,
+}
+
+/// What can be shown of the requests of a run: never the receiver's secret.
+struct Shown {
+    url: String,
+    headers: Vec<(&'static str, String)>,
+}
+
+impl Line {
+    /// `None` when the headers cannot be sent.
+    pub fn new(run: Run, authorization: Option<&Secret<String>>, signer: Signer, timeout_ms: u32) -> Option<Self> {
+        let mut headers = vec![
+            ("content-type", set::MEDIA_TYPE.to_owned()),
+            ("accept", "application/json".to_owned()),
+            (
+                "user-agent",
+                concat!("Heliograph/", env!("CARGO_PKG_VERSION")).to_owned(),
+            ),
+        ];
+        let mut shown = headers.clone();
+        if let Some(authorization) = authorization {
+            // SSF-6.1.1-4: exactly what the receiver gave, scheme included.
+            headers.push(("authorization", authorization.expose().clone()));
+            shown.push(("authorization", "***".to_owned()));
+        }
+        Some(Self {
+            headers: OutgoingHeaders::new(&headers).ok()?,
+            shown: Rc::new(Shown {
+                url: run.endpoint_url.clone(),
+                headers: shown,
+            }),
+            run,
+            signer,
+            timeout_ms,
+        })
+    }
 }
 
 /// A key to sign with.
@@ -67,8 +104,7 @@ pub struct Attempt {
     sign_ms: u64,
     sent_at: u64,
     push_ms: u64,
-    url: String,
-    headers: Vec<(&'static str, String)>,
+    line: Rc<Shown>,
     set: String,
     response: Option<Incoming>,
 }
@@ -82,18 +118,6 @@ pub async fn push(job: Job, line: &Line, may_go: impl FnOnce() -> bool) -> Optio
         return None;
     }
     let sent_at = now_ms();
-    let mut headers = vec![
-        ("content-type", set::MEDIA_TYPE.to_owned()),
-        ("accept", "application/json".to_owned()),
-        (
-            "user-agent",
-            concat!("Heliograph/", env!("CARGO_PKG_VERSION")).to_owned(),
-        ),
-    ];
-    if let Some(authorization) = &line.authorization {
-        // SSF-6.1.1-4: exactly what the receiver gave, scheme included.
-        headers.push(("authorization", authorization.expose().clone()));
-    }
     let mut attempt = Attempt {
         jti: set::jti_text(&job.jti),
         number: job.attempt,
@@ -101,14 +125,13 @@ pub async fn push(job: Job, line: &Line, may_go: impl FnOnce() -> bool) -> Optio
         sign_ms: sent_at.saturating_sub(signed_at),
         sent_at,
         push_ms: 0,
-        url: line.run.endpoint_url.clone(),
-        headers,
+        line: Rc::clone(&line.shown),
         set: String::new(),
         response: None,
     };
     let answer = match signed {
         Ok(set) => {
-            let sent = send(&set, &attempt, line).await;
+            let sent = send(&set, line).await;
             attempt.push_ms = now_ms().saturating_sub(sent_at);
             attempt.set = set;
             match sent {
@@ -124,20 +147,14 @@ pub async fn push(job: Job, line: &Line, may_go: impl FnOnce() -> bool) -> Optio
         // Ours to mend, not the receiver's to suffer: the event waits.
         Err(error) => Answer::Unreachable(format!("signing failed: {error}")),
     };
-    // What is kept never holds the receiver's secret.
-    for (name, value) in &mut attempt.headers {
-        if *name == "authorization" {
-            "***".clone_into(value);
-        }
-    }
     Some(Pushed { answer, attempt })
 }
 
-async fn send(set: &str, attempt: &Attempt, line: &Line) -> Result<Incoming, NoAnswer> {
+async fn send(set: &str, line: &Line) -> Result<Incoming, NoAnswer> {
     http::send(&Outgoing {
-        method: Method::Post,
+        method: "POST",
         url: &line.run.endpoint_url,
-        headers: &attempt.headers,
+        headers: &line.headers,
         body: Some(set),
         timeout_ms: line.timeout_ms,
         max_body: BODY_BYTES,
@@ -155,7 +172,10 @@ fn read(response: &Incoming) -> Answer {
     Answer::Response {
         status: response.status,
         set_error,
-        retry_after: response.header("retry-after").map(str::to_owned),
+        // A success is not read any further: there are many.
+        retry_after: (response.status >= 300)
+            .then(|| response.header("retry-after"))
+            .flatten(),
     }
 }
 
@@ -182,13 +202,13 @@ impl Attempt {
             "next_attempt_at": next_attempt_at,
             "request": {
                 "method": "POST",
-                "url": self.url,
-                "headers": self.headers,
+                "url": self.line.url,
+                "headers": self.line.headers,
                 "body": clip(&self.set, BODY_BYTES),
             },
             "response": self.response.as_ref().map(|response| json!({
                 "status": response.status,
-                "headers": response.headers,
+                "headers": response.headers(),
                 "body": String::from_utf8_lossy(&response.body),
                 "cut": response.cut,
             })),

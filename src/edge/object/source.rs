@@ -3,13 +3,13 @@
 use std::cell::{Cell, RefCell};
 
 use serde_json::json;
-use worker::{DurableObject, Env, Method, Request, Response, State, durable_object};
+use worker::{DurableObject, Env, Request, Response, State, durable_object};
 
 use crate::edge::api::receive::{keys_copy, source_copy};
 use crate::edge::clock::now_ms;
 use crate::edge::command::{Addressed, Answer, Refusal, SourceCommand, SourceReply, SourceView};
 use crate::edge::context;
-use crate::edge::http::{self, Incoming, NoAnswer, Outgoing};
+use crate::edge::http::{self, Incoming, NoAnswer, Outgoing, OutgoingHeaders};
 use crate::edge::kv;
 use crate::edge::log::{self, Level};
 use crate::edge::settings::Settings;
@@ -264,10 +264,11 @@ async fn fetch_keys(source: &Source, settings: &Settings) -> Result<FetchedKeys,
 
 async fn fetch_json(url: &str, policy: &UrlPolicy) -> Result<Incoming, String> {
     let url = EndpointUrl::parse(url, policy).map_err(|error| format!("{url} {error}"))?;
+    let headers = OutgoingHeaders::new(&[("accept", "application/json".to_owned())]);
     let request = Outgoing {
-        method: Method::Get,
+        method: "GET",
         url: url.as_str(),
-        headers: &[("accept", "application/json".to_owned())],
+        headers: &headers.map_err(|_| "the request cannot be made")?,
         body: None,
         timeout_ms: FETCH_TIMEOUT_MS,
         max_body: FETCH_BYTES,

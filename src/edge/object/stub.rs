@@ -3,8 +3,9 @@
 use futures_util::future::{Either, select};
 use serde::Serialize;
 use std::time::Duration;
-use worker::wasm_bindgen::JsValue;
-use worker::{Delay, Env, Method, Request, RequestInit, Stub};
+use wasm_bindgen::JsValue;
+use web_sys::{Request, RequestInit};
+use worker::{Delay, Env, Stub};
 
 use crate::edge::command::{
     Addressed, Answer, SourceCommand, SourceReply, StreamCommand, StreamReply, TenantCommand, TenantReply,
@@ -108,11 +109,13 @@ impl ObjectStub {
             ApiError::internal("object", error);
             ApiError::unavailable("A part of the service did not answer.", 1)
         };
-        let mut init = RequestInit::new();
-        init.with_method(Method::Post).with_body(Some(JsValue::from_str(body)));
-        let request = Request::new_with_init("http://object/", &init).map_err(|error| unreachable(&error))?;
+        let init = RequestInit::new();
+        init.set_method("POST");
+        init.set_body(&JsValue::from_str(body));
+        let request = Request::new_with_str_and_init("http://object/", &init)
+            .map_err(|_| ApiError::internal("object", "no request"))?;
         let call = async {
-            let mut response = self.stub.fetch_with_request(request).await?;
+            let mut response = self.stub.fetch_with_request(request.into()).await?;
             response.text().await
         };
         let answer = match select(Box::pin(call), Delay::from(TIMEOUT)).await {
