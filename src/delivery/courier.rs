@@ -37,6 +37,8 @@ pub struct Policy {
 /// A lane whose first event fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Record)]
 struct Failing {
+    /// Which event that is. The attempts are its own; the wait is the lane's.
+    pos: Pos,
     attempts: u32,
     first_failed_at: u64,
     next_at: u64,
@@ -101,7 +103,7 @@ pub enum Next {
     Push(Pos),
     /// Nothing before an answer comes.
     AwaitAnswer,
-    /// Nothing before this instant, in Unix milliseconds.
+    /// Nothing before this instant, in Unix milliseconds, or an answer.
     WakeAt(u64),
     /// Nothing waits.
     Idle,
@@ -199,10 +201,6 @@ impl Courier {
 
     /// From now on so many pushes are in flight at once.
     pub fn set_window(&mut self, window: usize) {
-        // With a window of 1 there is one lane for all: what was noted of the others would never be cleared.
-        if (window <= 1) != (self.policy.window <= 1) {
-            self.lanes.clear();
-        }
         self.policy.window = window;
     }
 
@@ -215,17 +213,10 @@ impl Courier {
         self.hold.is_some_and(|hold| hold.until > now)
     }
 
-    /// Other events come first on their lanes from here on: they begin with the patience of new ones, though not earlier.
-    pub fn begin_anew(&mut self, now: u64) {
-        for failing in self.lanes.values_mut() {
-            failing.attempts = 0;
-            failing.first_failed_at = now;
-        }
-    }
-
-    /// How often the first event of this lane was tried before.
-    pub fn attempts(&self, lane: &Lane) -> u32 {
-        self.lanes.get(&self.lane(lane)).map_or(0, |failing| failing.attempts)
+    /// How often this event was tried before, when it is the one of its lane that fails.
+    pub fn attempts(&self, lane: &Lane, pos: Pos) -> u32 {
+        let failing = self.lanes.get(lane).filter(|failing| failing.pos == pos);
+        failing.map_or(0, |failing| failing.attempts)
     }
 
     /// Chooses the next push and counts it as in flight. Refill the outbox before asking.
@@ -248,14 +239,9 @@ impl Courier {
 
     fn choose(&self, outbox: &Outbox, now: u64) -> (Next, Lane) {
         let none = Lane::default();
-        let waiting = !self.in_flight.is_empty();
         if let Some(hold) = self.hold.filter(|_| self.is_held(now)) {
-            let next = match (waiting, outbox.is_empty()) {
-                (true, _) => Next::AwaitAnswer,
-                (false, false) if hold.until < NEVER => Next::WakeAt(hold.until),
-                (false, _) => Next::Idle,
-            };
-            return (next, none);
+            let comes = hold.until < NEVER && !outbox.is_empty();
+            return (if comes { Next::WakeAt(hold.until) } else { Next::Idle }, none);
         }
         // After a hold, or a row of failures, one event probes the endpoint before the others follow.
         let probing = self.hold.is_some() || self.failures_in_a_row >= FAILURES_BEFORE_HOLD;
@@ -263,25 +249,26 @@ impl Courier {
         if self.in_flight.len() >= limit {
             return (Next::AwaitAnswer, none);
         }
+        // With a window of 1 nothing overtakes anything: only the very first event comes into question.
+        let candidates = if self.policy.window <= 1 { 1 } else { usize::MAX };
         let mut passed: HashSet<Lane> = HashSet::new();
         let mut wake_at: Option<u64> = None;
-        for item in outbox.window().filter(|item| !item.acked) {
-            let lane = self.lane(&item.lane);
+        for item in outbox.window().filter(|item| !item.acked).take(candidates) {
             // After a replay an event may be under way that others stand before again.
-            if !passed.insert(lane) || self.in_flight.values().any(|in_flight| *in_flight == lane) {
+            if !passed.insert(item.lane) || self.in_flight.values().any(|in_flight| *in_flight == item.lane) {
                 continue;
             }
-            match self.lanes.get(&lane) {
+            match self.lanes.get(&item.lane) {
                 Some(failing) if failing.next_at > now => {
                     wake_at = Some(wake_at.map_or(failing.next_at, |at| at.min(failing.next_at)));
                 }
-                _ => return (Next::Push(item.pos), lane),
+                _ => return (Next::Push(item.pos), item.lane),
             }
         }
-        let next = match (waiting, wake_at) {
-            (true, _) => Next::AwaitAnswer,
-            (false, Some(at)) => Next::WakeAt(at),
-            (false, None) => Next::Idle,
+        let next = match wake_at {
+            Some(at) => Next::WakeAt(at),
+            None if self.in_flight.is_empty() => Next::Idle,
+            None => Next::AwaitAnswer,
         };
         (next, none)
     }
@@ -305,11 +292,12 @@ impl Courier {
                         not_before: None,
                         counts: true,
                     };
-                    return self.hold_on(lane, &hold, now, draw);
+                    return self.hold_on(pos, lane, &hold, now, draw);
                 }
                 self.format_refused = refused;
                 self.endpoint_works(now);
-                let attempts = self.lanes.remove(&lane).map_or(0, |failing| failing.attempts) + 1;
+                let attempts = self.attempts(&lane, pos) + 1;
+                self.lanes.remove(&lane);
                 Outcome::Dead(Death {
                     err: err.clone(),
                     description: description.clone(),
@@ -318,7 +306,7 @@ impl Courier {
             }
             Verdict::Retry { detail } => {
                 self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
-                let failed = self.failed(lane, detail, now, draw);
+                let failed = self.failed(pos, lane, detail, now, draw);
                 let over = self.failures_in_a_row.saturating_sub(FAILURES_BEFORE_HOLD);
                 if self.failures_in_a_row >= FAILURES_BEFORE_HOLD {
                     let until = now + self.policy.retry.backoff_ms(over + 1, draw);
@@ -326,12 +314,12 @@ impl Courier {
                 }
                 failed.map_or_else(Outcome::Dead, Outcome::RetryAt)
             }
-            Verdict::Hold { .. } => self.hold_on(lane, verdict, now, draw),
+            Verdict::Hold { .. } => self.hold_on(pos, lane, verdict, now, draw),
         }
     }
 
     /// The endpoint wants the whole stream to wait.
-    fn hold_on(&mut self, lane: Lane, verdict: &Verdict, now: u64, draw: f64) -> Outcome {
+    fn hold_on(&mut self, pos: Pos, lane: Lane, verdict: &Verdict, now: u64, draw: f64) -> Outcome {
         let Verdict::Hold {
             reason,
             detail,
@@ -343,7 +331,7 @@ impl Courier {
         };
         // That an event is given up does not make the endpoint's word undone.
         let death = if *counts {
-            self.failed(lane, detail, now, 0.0).err()
+            self.failed(pos, lane, detail, now, 0.0).err()
         } else {
             None
         };
@@ -372,15 +360,6 @@ impl Courier {
     /// Forgets a push whose run ended before its answer: it will be sent again.
     pub fn forget_in_flight(&mut self) {
         self.in_flight.clear();
-    }
-
-    /// With a window of 1 the whole stream is one lane, so that nothing overtakes anything.
-    fn lane(&self, lane: &Lane) -> Lane {
-        if self.policy.window <= 1 {
-            Lane::default()
-        } else {
-            *lane
-        }
     }
 
     fn endpoint_works(&mut self, now: u64) {
@@ -416,12 +395,17 @@ impl Courier {
     }
 
     /// Counts a failed attempt; the instant of the next, or the end of the event's patience.
-    fn failed(&mut self, lane: Lane, detail: &str, now: u64, draw: f64) -> Result<u64, Death> {
-        let failing = self.lanes.entry(lane).or_insert(Failing {
+    fn failed(&mut self, pos: Pos, lane: Lane, detail: &str, now: u64, draw: f64) -> Result<u64, Death> {
+        let new = Failing {
+            pos,
             attempts: 0,
             first_failed_at: now,
             next_at: now,
-        });
+        };
+        let failing = self.lanes.entry(lane).or_insert(new);
+        if failing.pos != pos {
+            *failing = new;
+        }
         failing.attempts = failing.attempts.saturating_add(1);
         let RetryPolicy {
             give_up_after_ms,

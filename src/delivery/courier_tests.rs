@@ -74,7 +74,7 @@ fn a_failing_subject_waits_alone_and_keeps_its_order() {
     outbox.ack(at(2));
     assert_eq!(courier.next(&outbox, NOW), Next::WakeAt(NOW + 100));
     assert_eq!(courier.next(&outbox, NOW + 100), Next::Push(at(0)));
-    assert_eq!(courier.attempts(&[1; 8]), 1);
+    assert_eq!(courier.attempts(&[1; 8], at(0)), 1);
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn retry_after_holds_the_whole_stream_in_full_and_costs_the_event_no_attempt() {
     courier.handle(at(1), &Verdict::Delivered, NOW, 0.0);
     assert_eq!(courier.next(&outbox, NOW + 7099), Next::WakeAt(NOW + 7100));
     assert_eq!(courier.next(&outbox, NOW + 7100), Next::Push(at(0)));
-    assert_eq!(courier.attempts(&[1; 8]), 0);
+    assert_eq!(courier.attempts(&[1; 8], at(0)), 0);
 }
 
 /// WH-2.2-36: `Retry-After` on another failure is obeyed, and counts as the failure it is.
@@ -203,7 +203,7 @@ fn what_spaces_the_retries_survives_a_restart() {
     courier.next(&outbox, NOW);
     courier.handle(at(1), &hold(HoldReason::RetryAfter, Some(NOW + 5_000)), NOW, 0.0);
     let mut again = Courier::new(POLICY, &courier.kept());
-    assert_eq!(again.attempts(&[1; 8]), 1);
+    assert_eq!(again.attempts(&[1; 8], at(0)), 1);
     assert_eq!(again.next(&outbox, NOW + 4_999), Next::WakeAt(NOW + 5_000));
     assert_eq!(Courier::new(POLICY, "not json").kept(), "");
 }
@@ -377,4 +377,77 @@ fn a_retry_after_that_is_over_at_once_does_not_switch_the_back_off_off() {
         assert_eq!(outcome, Outcome::HeldUntil(now + expected, HoldReason::RetryAfter));
         now += expected;
     }
+}
+
+#[test]
+fn a_hanging_push_does_not_hide_when_others_are_due() {
+    let (_sql, outbox) = outbox(&[1, 2]);
+    let mut courier = Courier::new(POLICY, "");
+    courier.next(&outbox, NOW);
+    courier.next(&outbox, NOW);
+    courier.handle(at(1), &retry(), NOW, 1.0);
+    assert_eq!(courier.next(&outbox, NOW), Next::WakeAt(NOW + 100));
+    assert_eq!(courier.next(&outbox, NOW + 100), Next::Push(at(1)));
+    courier.handle(at(1), &hold(HoldReason::RetryAfter, Some(NOW + 900)), NOW + 100, 0.0);
+    assert_eq!(courier.next(&outbox, NOW + 100), Next::WakeAt(NOW + 900));
+}
+
+/// WH-2.2-10
+#[test]
+fn what_the_endpoint_asked_for_stands_whatever_else_happens() {
+    let asks = hold(HoldReason::RetryAfter, Some(NOW + 50_000));
+    // The event that is answered so is given up.
+    let (_sql, outbox_of) = outbox(&[1, 2, 3]);
+    let mut policy = POLICY;
+    policy.retry.give_up_attempts = 1;
+    let mut courier = Courier::new(policy, "");
+    courier.next(&outbox_of, NOW);
+    assert!(matches!(courier.handle(at(0), &asks, NOW, 0.0), Outcome::Dead(_)));
+    assert_eq!(courier.hold().map(|hold| hold.until), Some(NOW + 50_000));
+    // Others fail, and then one under way succeeds.
+    let mut courier = Courier::new(Policy { window: 9, ..POLICY }, "");
+    let (_sql, outbox) = outbox(&[1, 2, 3, 4, 5, 6, 7, 8]);
+    for n in 0..8 {
+        assert_eq!(courier.next(&outbox, NOW), Next::Push(at(n)));
+    }
+    courier.handle(at(0), &asks, NOW, 0.0);
+    for n in 1..=6 {
+        courier.handle(at(n), &retry(), NOW + 49_000, 1.0);
+    }
+    assert!(courier.hold().is_some_and(|hold| hold.until >= NOW + 50_000));
+    courier.handle(at(7), &Verdict::Delivered, NOW + 49_100, 1.0);
+    let stands = courier.hold().expect("the endpoint's own word");
+    assert_eq!(stands.until, NOW + 50_000);
+}
+
+#[test]
+fn attempts_are_the_events_own_and_no_change_of_the_window_forgets_a_wait() {
+    let (_sql, outbox) = outbox(&[1, 1]);
+    let mut policy = POLICY;
+    policy.retry.give_up_attempts = 2;
+    let mut courier = Courier::new(policy, "");
+    courier.next(&outbox, NOW);
+    courier.handle(at(0), &retry(), NOW, 1.0);
+    for window in [1, 3, 1] {
+        courier.set_window(window);
+        assert_eq!(courier.next(&outbox, NOW), Next::WakeAt(NOW + 100));
+    }
+    // Another event of the subject comes first now: it has failed once, too, and not twice.
+    courier.forget_in_flight();
+    assert_eq!(courier.attempts(&[1; 8], at(1)), 0);
+    courier.in_flight.insert(at(1), [1; 8]);
+    assert_eq!(
+        courier.handle(at(1), &retry(), NOW + 100, 1.0),
+        Outcome::RetryAt(NOW + 200)
+    );
+}
+
+#[test]
+fn an_event_under_way_is_not_chosen_again_when_the_window_grows() {
+    let (_sql, outbox) = outbox(&[1, 1, 2]);
+    let mut courier = Courier::new(Policy { window: 1, ..POLICY }, "");
+    assert_eq!(courier.next(&outbox, NOW), Next::Push(at(0)));
+    courier.set_window(3);
+    assert_eq!(courier.next(&outbox, NOW), Next::Push(at(2)));
+    assert_eq!(courier.next(&outbox, NOW), Next::AwaitAnswer);
 }

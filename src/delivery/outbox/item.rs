@@ -3,10 +3,13 @@
 use std::ops::Range;
 use std::rc::Rc;
 
-use crate::delivery::chunk::{Content, HEAD, Jti, Lane, NewItem, Record};
+use serde::Serialize;
+
+use crate::delivery::chunk::{self, Content, HEAD, Jti, Lane, NewItem};
+use crate::protocol::record::Record;
 
 /// The place of an event: its chunk, and its index in there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Record)]
 pub struct Pos {
     pub seq: i64,
     pub idx: u32,
@@ -35,7 +38,7 @@ pub struct Item {
 
 impl Item {
     /// The event that `record` describes within its chunk's body.
-    pub(super) fn of(pos: Pos, record: &Record, at: u64, body: &Rc<Vec<u8>>) -> Self {
+    pub(super) fn of(pos: Pos, record: &chunk::Record, at: u64, body: &Rc<Vec<u8>>) -> Self {
         Self {
             pos,
             jti: record.jti,

@@ -2,6 +2,7 @@
 //! means is the courier's to say.
 
 use std::cell::Cell;
+use std::future::pending;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -34,6 +35,11 @@ use super::stub;
 
 /// A run that lasts longer than this says so in its row, and again each time this has passed.
 const RENEW_MS: u64 = 10_000;
+
+/// A run whose time is over starts nothing more, so that it ends with what is under way. What has not ended after this long
+/// hangs, and the others do not wait for it: the run goes on, for at most so many runs' time.
+const DRAIN_MS: u64 = 1000;
+const MOST_RUNS: u64 = 10;
 
 /// The tenant is asked for its signing key again when the copy is older than this at the start of a run.
 const KEY_MAX_AGE_MS: u64 = 60_000;
@@ -77,7 +83,8 @@ impl StreamObject {
     }
 
     async fn push_all(&self, mut line: Rc<Line>, settings: &Settings, started: u64) -> Answer<()> {
-        let deadline = started + settings.run_ms;
+        let mut deadline = started + settings.run_ms;
+        let last = started + MOST_RUNS * settings.run_ms;
         let mut renew_at = started + RENEW_MS;
         let mut pushes = FuturesUnordered::new();
         let mut idle_since = None;
@@ -87,6 +94,9 @@ impl StreamObject {
             if now >= renew_at {
                 renew_at = now + RENEW_MS;
                 self.with(|_| Ok(begin_run(&self.sql, now + 2 * RENEW_MS + u64::from(line.timeout_ms))?))?;
+            }
+            if now >= deadline + DRAIN_MS && now < last && !pushes.is_empty() {
+                deadline = now + settings.run_ms;
             }
             // When there may be something, unless this run is over.
             let due_at = loop {
@@ -109,10 +119,16 @@ impl StreamObject {
             };
             if !pushes.is_empty() {
                 idle_since = None;
-                match select(pushes.next(), pin!(self.bell.after(rung))).await {
-                    Either::Left((Some((pos, pushed, line)), _)) => self.settle(pos, pushed, &line)?,
-                    // Something was appended: there may be a push to start beside those under way.
-                    Either::Left((None, _)) | Either::Right(_) => {}
+                let until = match due_at {
+                    Some(due_at) => due_at,
+                    None if now < last => Some(deadline + DRAIN_MS),
+                    None => None,
+                };
+                // Something was appended, or the time of something has come: it may start beside what is under way.
+                let (rings, comes) = (pin!(self.bell.after(rung)), pin!(sleep_until(until)));
+                let more = select(rings, comes);
+                if let Either::Left((Some((pos, pushed, line)), _)) = select(pushes.next(), more).await {
+                    self.settle(pos, pushed, &line)?;
                 }
                 continue;
             }
@@ -124,8 +140,8 @@ impl StreamObject {
             if until <= now || due_at.is_some_and(|at| at > until) {
                 return Ok(());
             }
-            let wait = Duration::from_millis(due_at.unwrap_or(until).saturating_sub(now).max(1));
-            select(pin!(self.bell.after(rung)), Delay::from(wait)).await;
+            let until = due_at.unwrap_or(until);
+            select(pin!(self.bell.after(rung)), pin!(sleep_until(Some(until)))).await;
         }
     }
 
@@ -294,6 +310,14 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         self.0.set(self.0.get().saturating_sub(1));
+    }
+}
+
+/// Waits until then (Unix milliseconds), or for ever.
+async fn sleep_until(until: Option<u64>) {
+    match until {
+        Some(until) => Delay::from(Duration::from_millis(until.saturating_sub(now_ms()).max(1))).await,
+        None => pending().await,
     }
 }
 

@@ -84,7 +84,6 @@ impl Live {
             return Ok(Replayed { events: 0, from: None });
         };
         self.replays += 1;
-        self.courier.begin_anew(now);
         let kept = self.courier.kept();
         let replayed = self.outbox.rewind(sql, from, &kept)?;
         self.flushed_at = now;

@@ -100,7 +100,7 @@ impl Live {
                     pos,
                     jti: item.jti,
                     claims: item.claims().to_vec(),
-                    attempt: self.courier.attempts(&item.lane) + 1,
+                    attempt: self.courier.attempts(&item.lane, pos) + 1,
                 }));
             }
             courier::Next::WakeAt(at) => Some(at),
