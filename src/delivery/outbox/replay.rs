@@ -13,8 +13,8 @@ const NEWEST: i64 = i64::MAX >> 11;
 pub enum Search {
     /// There, and accepted at this instant (Unix milliseconds).
     Found(Pos, u64),
-    /// Not from this chunk on: go on below it.
-    Below(i64),
+    /// Not up to this chunk: go on above it.
+    Above(i64),
     /// Nowhere among what is kept.
     NotKept,
 }
@@ -38,13 +38,14 @@ impl Outbox {
         rows.first().map(|row| Ok(Pos::of(row.int(0)?))).transpose()
     }
 
-    /// Looks for an event, from the newest backwards, a few chunks at a time: `below` is what the search before said.
-    pub fn search(&self, sql: &dyn Sql, jti: &Jti, below: Option<i64>) -> Result<Search, SqlError> {
+    /// Looks for an event, from the oldest on, a few chunks at a time: `above` is what the search before said. An event that was
+    /// sent again from the dead letters lies twice; it was accepted at its first place.
+    pub fn search(&self, sql: &dyn Sql, jti: &Jti, above: i64) -> Result<Search, SqlError> {
         let rows = sql.exec(
-            "SELECT seq, at, body FROM chunk WHERE seq < ? ORDER BY seq DESC LIMIT ?",
-            &[below.unwrap_or(NEWEST).into(), SEARCH_ROWS.into()],
+            "SELECT seq, at, body FROM chunk WHERE seq > ? ORDER BY seq LIMIT ?",
+            &[above.into(), SEARCH_ROWS.into()],
         )?;
-        let mut lowest = None;
+        let mut last = None;
         for row in &rows {
             let seq = row.int(0)?;
             let records = unpack(row.blob(2)?)?;
@@ -55,9 +56,9 @@ impl Outbox {
                 let at = u64::try_from(row.int(1)?).unwrap_or(0);
                 return Ok(Search::Found(Pos { seq, idx }, at));
             }
-            lowest = Some(seq);
+            last = Some(seq);
         }
-        Ok(lowest.map_or(Search::NotKept, Search::Below))
+        Ok(last.map_or(Search::NotKept, Search::Above))
     }
 
     /// Everything from `to` on waits once more, and nothing before it that is done. Answers to what is under way mean

@@ -389,7 +389,7 @@ fn where_nothing_is_kept_only_ids_outlive_the_acknowledgement() {
     assert_eq!(bodies(&sql), [1 + 3 * HEAD, 1 + 3 * HEAD]);
     let mut outbox = Outbox::load(&sql).unwrap();
     assert_eq!(append(&mut outbox, &sql, 0..6), Appended { stored: 0, again: 6 });
-    assert_eq!(outbox.search(&sql, &item(1).jti, None), Ok(Search::Below(1)));
+    assert_eq!(outbox.search(&sql, &item(1).jti, 0), Ok(Search::Above(2)));
     // Even if somebody went back there, what is gone is gone.
     outbox.rewind(&sql, Pos::of(1), "").unwrap();
     assert!(outbox.is_empty());
@@ -436,7 +436,7 @@ fn a_replay_goes_back_to_an_event_and_survives_a_restart() {
     outbox.ack(Pos { seq: 2, idx: 2 });
     outbox.flush(&sql, "").unwrap();
     assert_eq!(outbox.queued().events, 1);
-    let Ok(Search::Found(to, NOW)) = outbox.search(&sql, &item(3).jti, None) else {
+    let Ok(Search::Found(to, NOW)) = outbox.search(&sql, &item(3).jti, 0) else {
         panic!("it is kept");
     };
     sql.take_written_rows();
@@ -451,8 +451,8 @@ fn a_replay_goes_back_to_an_event_and_survives_a_restart() {
     assert_eq!(outbox.first_since(&sql, NOW + 1), Ok(Some(Pos::of(2))));
     assert_eq!(outbox.first_since(&sql, NOW), Ok(Some(Pos::of(1))));
     assert_eq!(outbox.first_since(&sql, u64::MAX), Ok(None));
-    assert_eq!(outbox.search(&sql, &[77; 16], None), Ok(Search::Below(1)));
-    assert_eq!(outbox.search(&sql, &[77; 16], Some(1)), Ok(Search::NotKept));
+    assert_eq!(outbox.search(&sql, &[77; 16], 0), Ok(Search::Above(2)));
+    assert_eq!(outbox.search(&sql, &[77; 16], 2), Ok(Search::NotKept));
     // What waits before the place that is asked for goes on waiting.
     outbox.ack(Pos { seq: 2, idx: 1 });
     let replayed = outbox.rewind(&sql, Pos::of(2), "").unwrap();

@@ -97,11 +97,11 @@ impl StreamObject {
                 Ok(live.outbox.first_since(&self.sql, since)?)
             })?,
             ReplayFrom::Jti(jti) => {
-                let mut below = None;
+                let mut above = 0;
                 loop {
-                    match self.with(|live| Ok(live.search(&self.sql, &jti, below, now_ms())?))? {
+                    match self.with(|live| Ok(live.search(&self.sql, &jti, above, now_ms())?))? {
                         Search::Found(place, _) => break Some(place),
-                        Search::Below(seq) => below = Some(seq),
+                        Search::Above(seq) => above = seq,
                         Search::NotKept => {
                             return Err(invalid("/jti", "/jti is not among the events that are kept".to_owned()));
                         }

@@ -69,10 +69,10 @@ impl Live {
 
     /// Looks for an event to replay from, a bounded number of rows at a time: see [`Search`]. What is older than the retention
     /// is not kept any more, even if it is still there.
-    pub fn search(&self, sql: &dyn Sql, jti: &Jti, below: Option<i64>, now: u64) -> Result<Search, ReplayError> {
+    pub fn search(&self, sql: &dyn Sql, jti: &Jti, above: i64, now: u64) -> Result<Search, ReplayError> {
         let since = self.replayable_since(now)?;
-        Ok(match self.outbox.search(sql, jti, below)? {
-            Search::Found(place, at) if at < since && place < self.outbox.head() => Search::NotKept,
+        Ok(match self.outbox.search(sql, jti, above)? {
+            Search::Found(place, at) if at < since && place < self.outbox.head() => Search::Above(place.seq),
             search => search,
         })
     }
