@@ -11,6 +11,7 @@ mod conformance;
 mod deliver;
 mod floors;
 mod harness;
+mod hell;
 mod kill;
 mod manage;
 mod openapi;

@@ -100,7 +100,7 @@ pub struct HttpServer {
 }
 
 /// How often an idle connection looks whether the server is gone.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 impl HttpServer {
     pub fn start(handler: impl Fn(Recorded) -> Reply + Send + Sync + 'static) -> Self {
@@ -176,7 +176,7 @@ fn serve(stream: TcpStream, handler: &Handler, closing: &AtomicBool) {
 }
 
 /// Waits for the first byte of the next request. False when the peer closed or the server is gone.
-fn wait_for_bytes(reader: &mut BufReader<TcpStream>, closing: &AtomicBool) -> bool {
+pub(super) fn wait_for_bytes(reader: &mut BufReader<TcpStream>, closing: &AtomicBool) -> bool {
     let _ = reader.get_ref().set_read_timeout(Some(LOOK_AGAIN));
     loop {
         match reader.fill_buf() {
@@ -200,7 +200,7 @@ fn wait_for_bytes(reader: &mut BufReader<TcpStream>, closing: &AtomicBool) -> bo
     }
 }
 
-fn read_request(reader: &mut BufReader<TcpStream>) -> Option<Recorded> {
+pub(super) fn read_request(reader: &mut BufReader<TcpStream>) -> Option<Recorded> {
     let start = read_line(reader)?;
     let mut words = start.split(' ');
     let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());

@@ -2,4 +2,5 @@
 
 mod delivery;
 mod receiving;
+mod soak;
 mod standing;
