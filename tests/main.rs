@@ -16,6 +16,7 @@ mod kill;
 mod manage;
 mod openapi;
 mod origin;
+mod outbox;
 mod path;
 mod poll;
 mod receive;

@@ -6,6 +6,7 @@ mod failures;
 mod health;
 mod holds;
 mod order;
+mod pauses;
 mod request;
 
 use serde_json::Value;
