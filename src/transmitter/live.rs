@@ -134,18 +134,22 @@ impl Live {
         }
     }
 
-    /// The earliest instant at which the clock brings something: the one alarm of the object stands for all of these.
-    /// Pruning is not among them, for it can wait until somebody else wakes the object.
-    pub fn wake_at(&self, now: u64) -> Option<u64> {
+    /// When the clock brings something else than a push: see [`Live::keep_time`].
+    pub fn clock_at(&self) -> Option<u64> {
         let told = self.stream.full_is_told_at();
         let due = [
-            self.push_due(now),
             self.inactive_at(),
             self.heartbeat_at(),
             self.filter.next_due(),
             told.filter(|_| self.stream.announced == Status::Enabled),
         ];
         due.into_iter().flatten().min()
+    }
+
+    /// The earliest instant at which there is anything to do: the one alarm of the object stands for all of it. Pruning is not
+    /// part of it, for that can wait until somebody else wakes the object.
+    pub fn wake_at(&self, now: u64) -> Option<u64> {
+        [self.push_due(now), self.clock_at()].into_iter().flatten().min()
     }
 
     /// Since when a push is overdue, if one is: for the watchdog.

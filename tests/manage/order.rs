@@ -192,8 +192,8 @@ fn who_asks_for_a_stream_of_somebody_else_changes_nothing() {
         let stream = world.stream(on);
         let picture = || {
             let mut health = stream.health();
-            // Looking costs rows.
-            for member in ["rows_read", "rows_written"] {
+            // Looking costs rows and requests.
+            for member in ["rows_read", "rows_written", "requests"] {
                 health.as_object_mut().expect("an object").remove(member);
             }
             (health, stream.poll_now().len())

@@ -95,6 +95,10 @@ impl StreamObject {
                 renew_at = now + RENEW_MS;
                 self.with(|_| Ok(begin_run(&self.sql, now + 2 * RENEW_MS + u64::from(line.timeout_ms))?))?;
             }
+            let clock_at = self.with(|live| Ok(live.clock_at()))?;
+            if clock_at.is_some_and(|at| at <= now) {
+                self.keep_time(now)?;
+            }
             if now >= deadline + DRAIN_MS && now < last && !pushes.is_empty() {
                 deadline = now + settings.run_ms;
             }
@@ -124,6 +128,7 @@ impl StreamObject {
                     None if now < last => Some(deadline + DRAIN_MS),
                     None => None,
                 };
+                let until = [until, clock_at].into_iter().flatten().min();
                 // Something was appended, or the time of something has come: it may start beside what is under way.
                 let (rings, comes) = (pin!(self.bell.after(rung)), pin!(sleep_until(until)));
                 let more = select(rings, comes);

@@ -276,7 +276,7 @@ impl StreamObject {
     }
 
     /// What is due by the clock. Who waits for events in a held poll is there.
-    fn keep_time(&self, now: u64) -> Answer<()> {
+    pub(super) fn keep_time(&self, now: u64) -> Answer<()> {
         let jti = new_jti()?;
         let new = self.with(|live| {
             if self.held.get() > 0 {
