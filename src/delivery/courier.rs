@@ -149,6 +149,11 @@ impl Courier {
         }
     }
 
+    /// Forgets what is noted of events that do not wait any more: their places may be taken by others.
+    pub fn forget_the_gone(&mut self, outbox: &Outbox) {
+        self.lanes.retain(|_, failing| outbox.get(failing.pos).is_some());
+    }
+
     /// What must survive a restart; empty when all is well.
     pub fn kept(&self) -> String {
         let kept = Kept {

@@ -134,7 +134,7 @@ pub trait Sql {
 pub mod testing {
     //! SQLite in memory behind [`Sql`], with faults before and after each write.
 
-    use std::cell::{Cell, RefCell};
+    use std::cell::Cell;
 
     use super::{Row, Sql, SqlError, Value};
 
@@ -152,18 +152,18 @@ pub mod testing {
         writes: Cell<u32>,
         written_rows: Cell<u64>,
         steps: Cell<i64>,
-        log: RefCell<Vec<String>>,
     }
 
     impl Default for TestSql {
         fn default() -> Self {
+            let connection = rusqlite::Connection::open_in_memory().unwrap();
+            connection.set_prepared_statement_cache_capacity(128);
             Self {
-                connection: rusqlite::Connection::open_in_memory().unwrap(),
+                connection,
                 fault: Cell::new(None),
                 writes: Cell::new(0),
                 written_rows: Cell::new(0),
                 steps: Cell::new(0),
-                log: RefCell::default(),
             }
         }
     }
@@ -187,10 +187,10 @@ pub mod testing {
 
         /// Runs one state change as the platform would: everything it wrote, or after an error nothing.
         pub fn atomic<T, E>(&self, change: impl FnOnce(&Self) -> Result<T, E>) -> Result<T, E> {
-            self.connection.execute_batch("BEGIN").unwrap();
+            let carry_out = |statement| self.connection.prepare_cached(statement).unwrap().execute([]).unwrap();
+            carry_out("BEGIN");
             let result = change(self);
-            let end = if result.is_ok() { "COMMIT" } else { "ROLLBACK" };
-            self.connection.execute_batch(end).unwrap();
+            carry_out(if result.is_ok() { "COMMIT" } else { "ROLLBACK" });
             self.fault.set(None);
             result
         }
@@ -206,13 +206,12 @@ pub mod testing {
 
     impl Sql for TestSql {
         fn exec(&self, statement: &str, values: &[Value]) -> Result<Vec<Row>, SqlError> {
-            let writes = !statement.trim_start().to_ascii_uppercase().starts_with("SELECT");
+            let writes = !statement.starts_with("SELECT");
             let count = self.writes.get();
             if writes {
                 self.writes.set(count + 1);
                 self.strike(Fault::Before(count))?;
             }
-            self.log.borrow_mut().push(statement.to_owned());
             let engine = |error: rusqlite::Error| SqlError::Engine(error.to_string());
             let before = self.connection.total_changes();
             let mut prepared = self.connection.prepare_cached(statement).map_err(engine)?;

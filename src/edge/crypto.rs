@@ -3,8 +3,9 @@
 //! Imported keys are cached for the life of the isolate. A `CryptoKey` belongs to no request, so it may be; nothing that
 //! waits for anything is kept here.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
+use std::thread::LocalKey;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use js_sys::{Array, Object, Reflect, Uint8Array};
@@ -24,6 +25,10 @@ const NONCE_BYTES: usize = 12;
 
 thread_local! {
     static KEYS: RefCell<HashMap<String, CryptoKey>> = RefCell::default();
+    /// What every signature needs, looked up and made once: each call to JavaScript costs more than it seems.
+    static SUBTLE: OnceCell<SubtleCrypto> = const { OnceCell::new() };
+    static RS256: OnceCell<Object> = const { OnceCell::new() };
+    static ES256: OnceCell<Object> = const { OnceCell::new() };
 }
 
 /// What WebCrypto refused, or stored matter that does not open.
@@ -167,9 +172,25 @@ async fn import_jwk(jwk: &str, alg: Alg, usage: &str) -> Result<CryptoKey, Crypt
 
 fn signature_algorithm(alg: Alg) -> Result<Object, CryptoError> {
     match alg {
-        Alg::Rs256 => object(&[("name", "RSASSA-PKCS1-v1_5".into())]),
-        Alg::Es256 => object(&[("name", "ECDSA".into()), ("hash", "SHA-256".into())]),
+        Alg::Rs256 => once(&RS256, || object(&[("name", "RSASSA-PKCS1-v1_5".into())])),
+        Alg::Es256 => once(&ES256, || {
+            object(&[("name", "ECDSA".into()), ("hash", "SHA-256".into())])
+        }),
     }
+}
+
+fn once<T: Clone>(
+    known: &'static LocalKey<OnceCell<T>>,
+    make: impl FnOnce() -> Result<T, CryptoError>,
+) -> Result<T, CryptoError> {
+    if let Some(found) = known.with(|known| known.get().cloned()) {
+        return Ok(found);
+    }
+    let made = make()?;
+    known.with(|known| {
+        let _ = known.set(made.clone());
+    });
+    Ok(made)
 }
 
 fn gcm(nonce: &[u8], place: &str) -> Result<Object, CryptoError> {
@@ -189,8 +210,10 @@ fn object(members: &[(&str, JsValue)]) -> Result<Object, CryptoError> {
 }
 
 fn subtle() -> Result<SubtleCrypto, CryptoError> {
-    let crypto: Crypto = Reflect::get(&js_sys::global(), &"crypto".into())?.unchecked_into();
-    Ok(crypto.subtle())
+    once(&SUBTLE, || {
+        let crypto: Crypto = Reflect::get(&js_sys::global(), &"crypto".into())?.unchecked_into();
+        Ok(crypto.subtle())
+    })
 }
 
 fn cached(name: &str) -> Option<CryptoKey> {

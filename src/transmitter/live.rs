@@ -106,6 +106,7 @@ impl Live {
             stream,
             outbox,
         };
+        live.courier.forget_the_gone(&live.outbox);
         live.follow_choices();
         live.follow_status(sql, false, now)?;
         Ok(Some(live))

@@ -69,6 +69,8 @@ impl StreamObject {
                 Ok(live.redrive(&self.sql, chosen(jti), newest, now_ms())?)
             })?;
             redriven += go.letters;
+            // Should this object die between two goes, what is in the outbox again is not forgotten.
+            self.rearm().await;
             match (jti, go.found, go.letters) {
                 (Some(_), 0, _) => return Err(Refusal::NotFound),
                 (Some(_), _, 0) => return Err(Refusal::Full),

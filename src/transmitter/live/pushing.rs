@@ -177,7 +177,7 @@ impl Live {
         }
         self.unflushed += 1;
         // What an endpoint asked for is written down before anything else can happen (WH-2.2-10).
-        let asked = matches!(verdict, Verdict::Hold { .. });
+        let asked = matches!(verdict, Verdict::Hold { .. }) || matches!(outcome, Outcome::HeldUntil(..));
         if asked || self.unflushed >= self.courier.window() || now.saturating_sub(self.flushed_at) >= FLUSH_MS {
             self.flush(sql, now)?;
         }
