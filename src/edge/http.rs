@@ -1,9 +1,10 @@
 //! Requests to others: bounded in time and bytes, never following a redirect, never cached.
 //!
 //! Straight to the platform's `fetch`, without the wrappers of the `worker` crate: a push is the most frequent thing that
-//! Heliograph does, and each crossing into JavaScript costs.
+//! Heliograph does, and each crossing into JavaScript costs. For the same reason a request has no timer of its own: whoever
+//! sends many watches over all of them with one.
 
-use std::future::pending;
+use std::cell::Cell;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{AbortController, Headers, ReadableStreamDefaultReader, RequestInit, RequestRedirect, Response};
 use worker::Delay;
 use worker::wasm_bindgen_futures::JsFuture;
+
+use super::clock::now_ms;
 
 #[wasm_bindgen]
 extern "C" {
@@ -40,7 +43,6 @@ pub struct Outgoing<'a> {
     pub url: &'a str,
     pub headers: &'a OutgoingHeaders,
     pub body: Option<&'a str>,
-    pub timeout_ms: u32,
     /// Bytes of the answer's body that are read; the rest is dropped.
     pub max_body: usize,
     /// Whether the body of an answer with this status says anything. Any other is not waited for.
@@ -48,7 +50,7 @@ pub struct Outgoing<'a> {
 }
 
 /// A body that says nothing is read as far as it came by then.
-const IDLE_BODY: Duration = Duration::from_secs(1);
+const IDLE_BODY_MS: u64 = 1000;
 
 /// What came back.
 pub struct Incoming {
@@ -89,8 +91,56 @@ fn failed(error: JsValue) -> NoAnswer {
     NoAnswer::Unreachable(text.unwrap_or_else(|| format!("{error:?}")))
 }
 
+/// A request under way. Somebody has to watch over it.
+pub struct Ticket {
+    controller: AbortController,
+    sent_at: u64,
+    /// Since when a body is read that says nothing.
+    idle_since: Cell<Option<u64>>,
+    /// It took too long.
+    late: Cell<bool>,
+}
+
+impl Ticket {
+    pub fn new() -> Result<Self, NoAnswer> {
+        Ok(Self {
+            controller: AbortController::new().map_err(failed)?,
+            sent_at: now_ms(),
+            idle_since: Cell::default(),
+            late: Cell::default(),
+        })
+    }
+
+    /// Ends the request if it has taken more than `timeout_ms`, or its answer more than it is worth.
+    pub fn watch(&self, timeout_ms: u32, now: u64) {
+        let late = now.saturating_sub(self.sent_at) >= u64::from(timeout_ms);
+        let idle = self
+            .idle_since
+            .get()
+            .is_some_and(|since| now.saturating_sub(since) >= IDLE_BODY_MS);
+        if late || idle {
+            self.late.set(true);
+            self.controller.abort();
+        }
+    }
+}
+
 /// Sends a request and reads its answer within `timeout_ms` altogether.
-pub async fn send(request: &Outgoing<'_>) -> Result<Incoming, NoAnswer> {
+pub async fn send_within(request: &Outgoing<'_>, timeout_ms: u32) -> Result<Incoming, NoAnswer> {
+    let ticket = Ticket::new()?;
+    let answer = pin!(send(request, &ticket));
+    let time = Delay::from(Duration::from_millis(u64::from(timeout_ms)));
+    match select(answer, time).await {
+        Either::Left((answer, _)) => answer,
+        Either::Right((_, answer)) => {
+            ticket.watch(0, now_ms());
+            answer.await
+        }
+    }
+}
+
+/// Sends a request and reads its answer, for as long as who watches over the ticket lets it.
+pub async fn send(request: &Outgoing<'_>, ticket: &Ticket) -> Result<Incoming, NoAnswer> {
     let init = RequestInit::new();
     init.set_method(request.method);
     init.set_headers(&request.headers.0);
@@ -98,17 +148,12 @@ pub async fn send(request: &Outgoing<'_>) -> Result<Incoming, NoAnswer> {
     if let Some(body) = request.body {
         init.set_body(&JsValue::from_str(body));
     }
-    // Not AbortSignal.timeout: its timers outlive the request, and an object may have only so many at a time.
-    let controller = AbortController::new().map_err(failed)?;
-    init.set_signal(Some(&controller.signal()));
-    let mut deadline = pin!(Delay::from(Duration::from_millis(u64::from(request.timeout_ms))));
-    let answer = JsFuture::from(fetch(request.url, &init).map_err(failed)?);
-    let response: Response = match select(answer, deadline.as_mut()).await {
-        Either::Left((answer, _)) => answer.map_err(failed)?.unchecked_into(),
-        Either::Right(_) => {
-            controller.abort();
-            return Err(NoAnswer::Timeout);
-        }
+    init.set_signal(Some(&ticket.controller.signal()));
+    let answer = JsFuture::from(fetch(request.url, &init).map_err(failed)?).await;
+    let response: Response = match answer {
+        Ok(response) => response.unchecked_into(),
+        Err(_) if ticket.late.get() => return Err(NoAnswer::Timeout),
+        Err(error) => return Err(failed(error)),
     };
     let headers = response.headers();
     let mut incoming = Incoming {
@@ -126,19 +171,12 @@ pub async fn send(request: &Outgoing<'_>) -> Result<Incoming, NoAnswer> {
         return Ok(incoming);
     };
     let reader: ReadableStreamDefaultReader = body.get_reader().unchecked_into();
-    let needed = (request.needs_body)(incoming.status);
-    let mut patience = pin!(async {
-        let idle = async {
-            if needed {
-                pending().await
-            }
-            Delay::from(IDLE_BODY).await;
-        };
-        select(deadline, pin!(idle)).await;
-    });
+    if !(request.needs_body)(incoming.status) {
+        ticket.idle_since.set(Some(now_ms()));
+    }
     while !incoming.cut {
-        match select(JsFuture::from(reader.read()), patience.as_mut()).await {
-            Either::Left((Ok(piece), _)) => match bytes(&piece) {
+        match JsFuture::from(reader.read()).await {
+            Ok(piece) => match bytes(&piece) {
                 None => break,
                 Some(piece) => {
                     let room = request.max_body - incoming.body.len();
@@ -148,11 +186,11 @@ pub async fn send(request: &Outgoing<'_>) -> Result<Incoming, NoAnswer> {
                 }
             },
             // The status has arrived; what is missing of the body does not change what it means.
-            Either::Left((Err(_), _)) | Either::Right(_) => incoming.cut = true,
+            Err(_) => incoming.cut = true,
         }
     }
     if incoming.cut {
-        controller.abort();
+        ticket.controller.abort();
     }
     Ok(incoming)
 }

@@ -2,8 +2,7 @@
 //! means is the courier's to say.
 
 use std::cell::Cell;
-use std::future::pending;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -28,13 +27,16 @@ use crate::protocol::stream::Delivery;
 use crate::transmitter::live::{Batch, Job, Live, Next, Run, Settled};
 use crate::transmitter::stream::begin_run;
 
-use super::exchange::{Line, Pushed, Signer, push};
+use super::exchange::{Line, Pushed, Signer, Tickets, push};
 use super::serve::{call_failed, fault};
 use super::stream::{AUTHORIZATION_PLACE, StreamObject};
 use super::stub;
 
 /// A run that lasts longer than this says so in its row, and again each time this has passed.
 const RENEW_MS: u64 = 10_000;
+
+/// How often a run looks whether a push has taken too long.
+const TICK_MS: u64 = 250;
 
 /// A run whose time is over starts nothing more, so that it ends with what is under way. What has not ended after this long
 /// hangs, and the others do not wait for it: the run goes on, for at most so many runs' time.
@@ -77,7 +79,7 @@ impl StreamObject {
             Some(sealed) => Some(self.open_authorization(settings, sealed).await?),
         };
         let signer = self.signer(settings).await?;
-        let line = Line::new(run, authorization.as_ref(), signer, settings.push_timeout_ms);
+        let line = Line::new(run, authorization.as_ref(), signer);
         line.map(Rc::new)
             .ok_or_else(|| fault("the receiver's authorization header", "it cannot be sent"))
     }
@@ -86,14 +88,23 @@ impl StreamObject {
         let mut deadline = started + settings.run_ms;
         let last = started + MOST_RUNS * settings.run_ms;
         let mut renew_at = started + RENEW_MS;
+        let tickets = Tickets::default();
         let mut pushes = FuturesUnordered::new();
+        let mut clock = Clock::default();
+        // So coarse is the time that a push may take.
+        let tick = u64::from(settings.push_timeout_ms / 4).clamp(10, TICK_MS);
         let mut idle_since = None;
         loop {
             let rung = self.bell.count();
             let now = now_ms();
             if now >= renew_at {
                 renew_at = now + RENEW_MS;
-                self.with(|_| Ok(begin_run(&self.sql, now + 2 * RENEW_MS + u64::from(line.timeout_ms))?))?;
+                self.with(|_| {
+                    Ok(begin_run(
+                        &self.sql,
+                        now + 2 * RENEW_MS + u64::from(settings.push_timeout_ms),
+                    )?)
+                })?;
             }
             let clock_at = self.with(|live| Ok(live.clock_at()))?;
             if clock_at.is_some_and(|at| at <= now) {
@@ -108,7 +119,7 @@ impl StreamObject {
                     break None;
                 }
                 match self.with(|live| Ok(live.next_push(&self.sql, &line.run, now)?))? {
-                    Next::Push(job) => pushes.push(self.push_one(job, Rc::clone(&line))),
+                    Next::Push(job) => pushes.push(self.push_one(job, Rc::clone(&line), &tickets)),
                     Next::Nothing { due_at } => break Some(due_at),
                     Next::Over => match self.with(|live| Ok(live.renew_run(&self.sql, now)?))? {
                         Some(run) => match self.line(settings, run).await {
@@ -123,18 +134,15 @@ impl StreamObject {
             };
             if !pushes.is_empty() {
                 idle_since = None;
-                let until = match due_at {
-                    Some(due_at) => due_at,
-                    None if now < last => Some(deadline + DRAIN_MS),
-                    None => None,
-                };
-                let until = [until, clock_at].into_iter().flatten().min();
-                // Something was appended, or the time of something has come: it may start beside what is under way.
-                let (rings, comes) = (pin!(self.bell.after(rung)), pin!(sleep_until(until)));
+                // Something was appended, the time of something has come, or something has taken too long.
+                let until = [due_at.flatten(), clock_at].into_iter().flatten();
+                let until = until.fold(now + tick, |first, at| first.min(at));
+                let (rings, comes) = (pin!(self.bell.after(rung)), pin!(clock.until(until)));
                 let more = select(rings, comes);
                 if let Either::Left((Some((pos, pushed, line)), _)) = select(pushes.next(), more).await {
                     self.settle(pos, pushed, &line)?;
                 }
+                tickets.watch(settings.push_timeout_ms, now_ms());
                 continue;
             }
             // The next event may be on its way. Waiting for it here is cheaper than another run: that takes two rows more.
@@ -146,18 +154,18 @@ impl StreamObject {
                 return Ok(());
             }
             let until = due_at.unwrap_or(until);
-            select(pin!(self.bell.after(rung)), pin!(sleep_until(Some(until)))).await;
+            select(pin!(self.bell.after(rung)), pin!(clock.until(until))).await;
         }
     }
 
     /// Signs and pushes, unless the stream was changed in between.
-    async fn push_one(&self, job: Job, line: Rc<Line>) -> (Pos, Option<Pushed>, Rc<Line>) {
+    async fn push_one(&self, job: Job, line: Rc<Line>, tickets: &Tickets) -> (Pos, Option<Pushed>, Rc<Line>) {
         let pos = job.pos;
         let may_go = || {
             self.with(|live| Ok(live.may_send(&line.run, now_ms())))
                 .is_ok_and(|current| current)
         };
-        let pushed = push(job, &line, may_go).await;
+        let pushed = push(job, &line, tickets, may_go).await;
         if pushed.is_some() {
             self.meter.subrequest();
         }
@@ -318,11 +326,24 @@ impl Drop for Held {
     }
 }
 
-/// Waits until then (Unix milliseconds), or for ever.
-async fn sleep_until(until: Option<u64>) {
-    match until {
-        Some(until) => Delay::from(Duration::from_millis(until.saturating_sub(now_ms()).max(1))).await,
-        None => pending().await,
+/// Wakes a run. Its timer stands as long as it is good for what is wanted: setting one for every push costs more than waking
+/// now and then for nothing.
+#[derive(Default)]
+struct Clock(Option<(u64, Pin<Box<Delay>>)>);
+
+impl Clock {
+    /// Waits until then (Unix milliseconds) at the latest.
+    async fn until(&mut self, at: u64) {
+        let now = now_ms();
+        let (_, delay) = match self.0.take_if(|(stands, _)| *stands <= at && *stands > now) {
+            Some(stands) => self.0.insert(stands),
+            None => {
+                let delay = Delay::from(Duration::from_millis(at.saturating_sub(now).max(1)));
+                self.0.insert((at, Box::pin(delay)))
+            }
+        };
+        delay.as_mut().await;
+        self.0 = None;
     }
 }
 

@@ -1,5 +1,6 @@
 //! One push: sign, send, read the answer, and remember both sides for whoever looks.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -11,7 +12,7 @@ use crate::delivery::answer::Answer;
 use crate::delivery::courier::Outcome;
 use crate::edge::clock::now_ms;
 use crate::edge::crypto::{self, CryptoError};
-use crate::edge::http::{self, Incoming, NoAnswer, Outgoing, OutgoingHeaders};
+use crate::edge::http::{self, Incoming, NoAnswer, Outgoing, OutgoingHeaders, Ticket};
 use crate::protocol::jose::jws::{self, Alg, SigningHeader};
 use crate::protocol::push::{ErrorBody, clip};
 use crate::protocol::secret::Secret;
@@ -28,7 +29,6 @@ const BODY_BYTES: usize = 4096;
 pub struct Line {
     pub run: Run,
     pub signer: Signer,
-    pub timeout_ms: u32,
     headers: OutgoingHeaders,
     shown: Rc<Shown>,
 }
@@ -41,7 +41,7 @@ struct Shown {
 
 impl Line {
     /// `None` when the headers cannot be sent.
-    pub fn new(run: Run, authorization: Option<&Secret<String>>, signer: Signer, timeout_ms: u32) -> Option<Self> {
+    pub fn new(run: Run, authorization: Option<&Secret<String>>, signer: Signer) -> Option<Self> {
         let mut headers = vec![
             ("content-type", set::MEDIA_TYPE.to_owned()),
             ("accept", "application/json".to_owned()),
@@ -64,7 +64,6 @@ impl Line {
             }),
             run,
             signer,
-            timeout_ms,
         })
     }
 }
@@ -110,8 +109,9 @@ pub struct Attempt {
 }
 
 /// Signs and pushes one event (RFC 8935, section 2.1). An answer that never comes is an answer too. `None`: it was not sent,
-/// because `may_go` did not hold any more when it was signed.
-pub async fn push(job: Job, line: &Line, may_go: impl FnOnce() -> bool) -> Option<Pushed> {
+/// because `may_go` did not hold any more when it was signed. While it is under way its ticket lies in `tickets`: somebody has
+/// to watch over it.
+pub async fn push(job: Job, line: &Line, tickets: &Tickets, may_go: impl FnOnce() -> bool) -> Option<Pushed> {
     let signed_at = now_ms();
     let signed = line.signer.sign(&job.claims).await;
     if !may_go() {
@@ -131,7 +131,7 @@ pub async fn push(job: Job, line: &Line, may_go: impl FnOnce() -> bool) -> Optio
     };
     let answer = match signed {
         Ok(set) => {
-            let sent = send(&set, line).await;
+            let sent = send(&set, line, tickets).await;
             attempt.push_ms = now_ms().saturating_sub(sent_at);
             attempt.set = set;
             match sent {
@@ -150,18 +150,34 @@ pub async fn push(job: Job, line: &Line, may_go: impl FnOnce() -> bool) -> Optio
     Some(Pushed { answer, attempt })
 }
 
-async fn send(set: &str, line: &Line) -> Result<Incoming, NoAnswer> {
-    http::send(&Outgoing {
+async fn send(set: &str, line: &Line, tickets: &Tickets) -> Result<Incoming, NoAnswer> {
+    let ticket = Rc::new(Ticket::new()?);
+    tickets.0.borrow_mut().push(Rc::clone(&ticket));
+    let request = Outgoing {
         method: "POST",
         url: &line.run.endpoint_url,
         headers: &line.headers,
         body: Some(set),
-        timeout_ms: line.timeout_ms,
         max_body: BODY_BYTES,
         // PUSH-2.3-3: only there it says what is wrong.
         needs_body: |status| status == 400,
-    })
-    .await
+    };
+    let answer = http::send(&request, &ticket).await;
+    tickets.0.borrow_mut().retain(|other| !Rc::ptr_eq(other, &ticket));
+    answer
+}
+
+/// The requests of a run that are under way.
+#[derive(Default)]
+pub struct Tickets(RefCell<Vec<Rc<Ticket>>>);
+
+impl Tickets {
+    /// Ends those that have taken too long.
+    pub fn watch(&self, timeout_ms: u32, now: u64) {
+        for ticket in self.0.borrow().iter() {
+            ticket.watch(timeout_ms, now);
+        }
+    }
 }
 
 fn read(response: &Incoming) -> Answer {

@@ -270,11 +270,10 @@ async fn fetch_json(url: &str, policy: &UrlPolicy) -> Result<Incoming, String> {
         url: url.as_str(),
         headers: &headers.map_err(|_| "the request cannot be made")?,
         body: None,
-        timeout_ms: FETCH_TIMEOUT_MS,
         max_body: FETCH_BYTES,
         needs_body: |_| true,
     };
-    match http::send(&request).await {
+    match http::send_within(&request, FETCH_TIMEOUT_MS).await {
         Ok(answer) if answer.cut => Err(format!(
             "{} answered with an incomplete or too large body",
             url.as_str()
