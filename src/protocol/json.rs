@@ -71,9 +71,24 @@ pub fn parse_strict(bytes: &[u8], max_depth: usize) -> Result<Value, JsonError> 
 ///
 /// Numbers keep the form they were written in, so `1` and `1.0` differ. Strings compare by code point (SUBID-R-1).
 pub fn canonical(value: &Value) -> String {
-    let mut out = String::new();
-    write_canonical(value, &mut out);
-    out
+    canonical_list_of(std::slice::from_ref(&value), b"", b"")
+}
+
+/// The canonical form of an array of these.
+pub fn canonical_list(values: &[&Value]) -> String {
+    canonical_list_of(values, b"[", b"]")
+}
+
+fn canonical_list_of(values: &[&Value], open: &[u8], close: &[u8]) -> String {
+    let mut out = open.to_vec();
+    for (at, value) in values.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        write_canonical(value, &mut out);
+    }
+    out.extend_from_slice(close);
+    String::from_utf8(out).unwrap_or_default()
 }
 
 /// Serialises to bytes. Writing to memory fails only for maps whose keys are not strings; no protocol type has one.
@@ -95,38 +110,39 @@ pub fn content_type_is(header: Option<&str>, essence: &str) -> bool {
         .is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case(essence))
 }
 
-fn write_canonical(value: &Value, out: &mut String) {
+fn write_canonical(value: &Value, out: &mut Vec<u8>) {
     match value {
         Value::Object(members) => {
             // A map keeps its members sorted by name, unless some dependency turns that off: a test watches over it.
-            out.push('{');
+            out.push(b'{');
             for (at, (name, member)) in members.iter().enumerate() {
                 if at > 0 {
-                    out.push(',');
+                    out.push(b',');
                 }
-                write_string(name, out);
-                out.push(':');
+                write_scalar(name, out);
+                out.push(b':');
                 write_canonical(member, out);
             }
-            out.push('}');
+            out.push(b'}');
         }
         Value::Array(items) => {
-            out.push('[');
+            out.push(b'[');
             for (at, item) in items.iter().enumerate() {
                 if at > 0 {
-                    out.push(',');
+                    out.push(b',');
                 }
                 write_canonical(item, out);
             }
-            out.push(']');
+            out.push(b']');
         }
-        Value::String(text) => write_string(text, out),
-        Value::Null | Value::Bool(_) | Value::Number(_) => out.push_str(&value.to_string()),
+        Value::String(text) => write_scalar(text, out),
+        Value::Null | Value::Bool(_) | Value::Number(_) => write_scalar(value, out),
     }
 }
 
-fn write_string(text: &str, out: &mut String) {
-    out.push_str(&serde_json::to_string(text).unwrap_or_default());
+/// Writing to memory does not fail.
+fn write_scalar<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
+    let _ = serde_json::to_writer(out, value);
 }
 
 /// Builds a `Value` while watching depth and names. The first own complaint is left in `problem`, because the reader's

@@ -10,7 +10,7 @@ use crate::delivery::sql::{Sql, SqlError};
 use crate::delivery::{control, dead_letters, outbox};
 use crate::protocol::event::profile::{self, Profile};
 use crate::protocol::event::publish::NewEvent;
-use crate::protocol::json::canonical;
+use crate::protocol::json::canonical_list;
 use crate::protocol::metadata::DefaultSubjects;
 use crate::protocol::operator_request::OnDead;
 use crate::protocol::record::{self, Record};
@@ -296,13 +296,8 @@ impl Published {
     /// Completes what a publisher sent. `random` stands in for a missing id. Without a `txn` of the publisher's, one is
     /// derived, so that the SETs of one event carry the same on all streams (SSF-4.1.9-1, SSF-4.1.9-2).
     pub fn new(event: NewEvent, source: &str, random: String) -> Result<Self, TooLarge> {
-        let content = canonical(&json!([
-            event.event_type,
-            event.sub_id,
-            event.event,
-            event.txn,
-            event.toe
-        ]));
+        let (event_type, txn, toe) = (json!(event.event_type), json!(event.txn), json!(event.toe));
+        let content = canonical_list(&[&event_type, &event.sub_id, &event.event, &txn, &toe]);
         if content.len() > MAX_EVENT_BYTES {
             return Err(TooLarge);
         }

@@ -22,7 +22,7 @@ pub async fn publish(call: Call) -> Result<Response, ApiError> {
     let publisher = auth::publisher(&edge, &parts.headers).await?;
     edge.issuer()?;
     let given = body::read_json(&parts.headers, payload, body::PUBLISH_LIMIT).await?;
-    let asked = PublishRequest::parse(&given).map_err(|found| ApiError::invalid(&found))?;
+    let asked = PublishRequest::parse(given).map_err(|found| ApiError::invalid(&found))?;
     let source = publisher.source().to_owned();
     let mut events = Vec::with_capacity(asked.events.len());
     for (index, event) in asked.events.into_iter().enumerate() {

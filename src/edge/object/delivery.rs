@@ -145,12 +145,17 @@ impl StreamObject {
                 tickets.watch(settings.push_timeout_ms, now_ms());
                 continue;
             }
-            // The next event may be on its way. Waiting for it here is cheaper than another run: that takes two rows more.
+            // Where events come one soon after the other, waiting for the next one is cheaper than another run: that takes two
+            // rows more. Where they come seldom the wait itself would cost more.
             let until = *idle_since.get_or_insert(now) + settings.linger_ms;
             let Some(due_at) = due_at else {
                 return Ok(());
             };
-            if until <= now || due_at.is_some_and(|at| at > until) {
+            let nothing_comes = match due_at {
+                Some(at) => at > until,
+                None => !self.is_busy(settings.linger_ms),
+            };
+            if until <= now || nothing_comes {
                 return Ok(());
             }
             let until = due_at.unwrap_or(until);

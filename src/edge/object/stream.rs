@@ -50,6 +50,8 @@ pub struct StreamObject {
     broken: Cell<bool>,
     /// Since when a run is under way.
     running_since: Cell<Option<u64>>,
+    /// When events were last accepted, and how long after those before.
+    accepted: Cell<(u64, u64)>,
     /// Runs in a row that could not begin, by our own fault.
     failed_runs: Cell<u32>,
     poked_at: Cell<Option<u64>>,
@@ -73,6 +75,7 @@ impl DurableObject for StreamObject {
             gone: Cell::default(),
             broken: Cell::default(),
             running_since: Cell::default(),
+            accepted: Cell::default(),
             failed_runs: Cell::default(),
             poked_at: Cell::default(),
         }
@@ -235,6 +238,8 @@ impl StreamObject {
             Err(AppendError::Sql(error)) => Err(error.into()),
         })?;
         if accepted != Some(0) {
+            let (last, _) = self.accepted.get();
+            self.accepted.set((now, now.saturating_sub(last)));
             self.bell.ring();
             // A run under way takes the new events in; it arms the alarm itself when it ends.
             if self.running_since.get().is_none() {
@@ -245,6 +250,12 @@ impl StreamObject {
             Some(matched) => Ok(StreamReply::Appended { matched }),
             None => Err(Refusal::Full),
         }
+    }
+
+    /// Whether the next event is likely to come within that time.
+    pub(super) fn is_busy(&self, within_ms: u64) -> bool {
+        let (last, gap) = self.accepted.get();
+        last > 0 && gap <= within_ms
     }
 
     fn prune(&self) -> Answer<()> {

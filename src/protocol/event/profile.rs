@@ -1,5 +1,7 @@
 //! What some receivers want of an event object beyond SSF 1.0, chosen per client.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -35,10 +37,17 @@ impl Profile {
 /// `LegacySubject` repeats `sub_id` as the member `subject` of CAEP's and RISC's events (SSF-3.1.1-1), never of others
 /// (SSF-3.1.2-2), and never over a `subject` that the publisher gave. `CaepInterop` gives CAEP's two interoperable events a
 /// `reason_admin` that says something (CIP-3.1-2, CIP-3.2-4), if only that nothing was said.
-pub fn shape(profile: Profile, event_type: &str, sub_id: &Value, event: &Value) -> Value {
-    let mut event = event.clone();
-    let (Some(known), Some(members)) = (super::find(event_type), event.as_object_mut()) else {
-        return event;
+pub fn shape<'a>(profile: Profile, event_type: &str, sub_id: &Value, event: &'a Value) -> Cow<'a, Value> {
+    let known = match profile {
+        Profile::Ssf => None,
+        Profile::LegacySubject | Profile::CaepInterop => super::find(event_type),
+    };
+    let Some(known) = known else {
+        return Cow::Borrowed(event);
+    };
+    let mut shaped = event.clone();
+    let Some(members) = shaped.as_object_mut() else {
+        return Cow::Borrowed(event);
     };
     match profile {
         Profile::Ssf => {}
@@ -53,7 +62,7 @@ pub fn shape(profile: Profile, event_type: &str, sub_id: &Value, event: &Value) 
             }
         }
     }
-    event
+    Cow::Owned(shaped)
 }
 
 /// Whether at least one language has a message (CIP-3.2-5).
@@ -157,7 +166,7 @@ mod tests {
                 (Profile::LegacySubject, &legacy),
             ] {
                 assert_eq!(
-                    shape(profile, &event_type, &sub_id, &event),
+                    *shape(profile, &event_type, &sub_id, &event),
                     *expected,
                     "{profile:?} {event_type} {event}"
                 );
@@ -169,7 +178,7 @@ mod tests {
     fn what_is_no_object_is_left_alone() {
         let event_type = super::super::SUPPORTED[0].uri;
         for profile in [Profile::Ssf, Profile::CaepInterop, Profile::LegacySubject] {
-            assert_eq!(shape(profile, event_type, &json!({}), &json!(null)), json!(null));
+            assert_eq!(*shape(profile, event_type, &json!({}), &json!(null)), json!(null));
         }
     }
 
