@@ -147,7 +147,7 @@ impl Outbox {
             window_bytes: 0,
             pending: Sum::default(),
             next: head,
-            // Chunks behind the head may all be pruned: sequence numbers go on all the same.
+            // Chunks behind the head may all be pruned: their numbers are not used again, unless a replay goes back behind them.
             tail: newest.max(head.seq - 1),
             stored,
             done: stored,
