@@ -4,3 +4,4 @@ mod delivery;
 mod receiving;
 mod soak;
 mod standing;
+mod time;

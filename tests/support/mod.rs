@@ -7,6 +7,7 @@ mod events;
 mod reconfigure;
 mod set;
 mod source;
+mod storage;
 mod tenant;
 
 pub use acme::{ACME_AUDIENCE, Acme, POLL, PUSH, Stream, sets};
@@ -15,4 +16,5 @@ pub use events::{ACCOUNT_DISABLED, CREDENTIAL_CHANGE, SESSION_REVOKED, event, pu
 pub use reconfigure::{KEY_ENCRYPTION_KEY, restart_with};
 pub use set::Set;
 pub use source::Source;
+pub use storage::{databases, has_table, let_time_pass, lose_alarms};
 pub use tenant::Tenant;

@@ -1,17 +1,18 @@
 //! The process dies in the middle of a change that spans objects: what is half made or half gone is not there for anybody, and
 //! is cleared away.
 
-use std::fs;
 use std::path::PathBuf;
 use std::sync::mpsc::channel;
 use std::thread::scope;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 
 use crate::harness::{Client, DEADLINE, Instance, Options, Reply, ScriptedReceiver, eventually};
-use crate::support::{Acme, SESSION_REVOKED, Stream, Tenant, assert_problem, event};
+use crate::support::{
+    Acme, SESSION_REVOKED, Stream, Tenant, assert_problem, databases, event, has_table, let_time_pass,
+};
 
 use super::attempt;
 
@@ -29,7 +30,12 @@ impl Inside {
             let database = Connection::open_with_flags(path, flags).expect("a database");
             has_table(&database, "child").then_some(database)
         };
-        Self(databases(instance).into_iter().filter_map(with_children).collect())
+        Self(
+            databases(instance, "TenantObject")
+                .into_iter()
+                .filter_map(with_children)
+                .collect(),
+        )
     }
 
     /// How many streams, sources and tenants there are of which this is so.
@@ -38,27 +44,6 @@ impl Inside {
         let count = |database: &Connection| database.query_row(&sql, [], |row| row.get::<_, u32>(0));
         self.0.iter().map(|database| count(database).unwrap_or(0)).sum()
     }
-}
-
-/// The files of all tenants' objects, and the platform's own beside them.
-fn databases(instance: &Instance) -> Vec<PathBuf> {
-    let files = |folder: PathBuf| {
-        let entries = fs::read_dir(folder).expect("a folder of the platform's");
-        entries.map(|entry| entry.expect("an entry").path())
-    };
-    let of_tenants = |class: &PathBuf| {
-        let name = class.file_name().unwrap_or_default().to_string_lossy();
-        name.starts_with("TenantObject-")
-    };
-    let classes = files(instance.data_dir().join("objects")).filter(of_tenants);
-    let is_database = |file: &PathBuf| file.extension().is_some_and(|extension| extension == "sqlite");
-    classes.flat_map(files).filter(is_database).collect()
-}
-
-fn has_table(database: &Connection, name: &str) -> bool {
-    let sql = "SELECT COUNT(*) FROM sqlite_master WHERE name = ?";
-    let found = database.query_row(sql, [name], |row| row.get::<_, u32>(0));
-    found.is_ok_and(|found| found > 0)
 }
 
 /// Sends a request, kills the process as soon as `begun` says that its work is under way, and starts it again. Whether the
@@ -92,32 +77,6 @@ fn cut_off(
         instance.kill();
     });
     drop(inside);
-    instance.restart();
-}
-
-/// Sets the alarms of the tenants' objects to now, as if the time until them had passed.
-fn let_time_pass(instance: &mut Instance) {
-    instance.kill();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is set");
-    let now = i64::try_from(now.as_nanos()).expect("a time of this century");
-    for path in databases(instance) {
-        // The platform keeps an object's alarm twice: in the object, and in a list of all.
-        let database = Connection::open(path).expect("a database");
-        for (table, sql) in [
-            (
-                "_cf_METADATA",
-                "UPDATE _cf_METADATA SET value = ?1 WHERE key = 1 AND value > ?1",
-            ),
-            (
-                "_cf_ALARM",
-                "UPDATE _cf_ALARM SET scheduled_time = ?1 WHERE scheduled_time > ?1",
-            ),
-        ] {
-            if has_table(&database, table) {
-                database.execute(sql, [now]).expect("an alarm is moved");
-            }
-        }
-    }
     instance.restart();
 }
 
