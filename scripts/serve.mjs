@@ -15,8 +15,8 @@ import { note } from './lib/step.mjs';
 import { checkEncryptionKey, settingsIn } from './serve/settings.mjs';
 import { claimDataDir } from './serve/claim.mjs';
 
-/** Starts serving under the settings of `env`. Returns `{ url, exited, stop() }`. `profile` chooses the build. */
-export async function serve(env, profile = 'release') {
+/** Starts serving under the settings of `env`. Returns `{ url, exited, stop() }`. `profile` chooses the build, `log` may ignore what it logs. */
+export async function serve(env, profile = 'release', log = 'inherit') {
   const address = env.ADDRESS || '127.0.0.1';
   checkEncryptionKey(env.KEY_ENCRYPTION_KEY);
   // Only here: both need the npm packages.
@@ -35,7 +35,7 @@ export async function serve(env, profile = 'release') {
   // The name in the URL stays out of it: the Worker answers /console.json on any host.
   const local = `http://${address === '0.0.0.0' ? '127.0.0.1' : address.includes(':') ? '[::1]' : address}:${port}`;
   const config = writeConfig({ dataDir, port, address, build: directory, env: settingsIn(settings), loopback: env.ALLOW_LOOPBACK === '1' });
-  const workerd = await startWorkerd({ config, url: local, env: settings });
+  const workerd = await startWorkerd({ config, url: local, env: settings, log });
   claim.heldBy(workerd.pid);
   return { url: publicUrl, local, exited: workerd.exited, stop: async () => { await workerd.stop(); claim.release(); } };
 }

@@ -14,10 +14,10 @@ const STOP_MS = 5_000;
 
 /**
  * Starts workerd and waits until the Worker at `url` answers. Returns `{ pid, exited, stop() }`. It stays in our process
- * group, so that whoever ends the group ends it too.
+ * group, so that whoever ends the group ends it too. `log` is where its output goes, as `spawn` has it.
  */
-export async function startWorkerd({ config, url, env }) {
-  const child = spawn(PROGRAM, ['serve', config, '--experimental'], { env, stdio: ['ignore', 'inherit', 'inherit'] });
+export async function startWorkerd({ config, url, env, log = 'inherit' }) {
+  const child = spawn(PROGRAM, ['serve', config, '--experimental'], { env, stdio: ['ignore', log, log] });
   const exited = new Promise((resolve) => {
     child.on('error', (error) => resolve(`could not be started: ${error.message}`));
     child.on('exit', (code, signal) => resolve(signal ? `was ended by ${signal}` : `ended with ${code}`));
