@@ -71,23 +71,8 @@ pub fn parse_strict(bytes: &[u8], max_depth: usize) -> Result<Value, JsonError> 
 ///
 /// Numbers keep the form they were written in, so `1` and `1.0` differ. Strings compare by code point (SUBID-R-1).
 pub fn canonical(value: &Value) -> String {
-    canonical_list_of(std::slice::from_ref(&value), b"", b"")
-}
-
-/// The canonical form of an array of these.
-pub fn canonical_list(values: &[&Value]) -> String {
-    canonical_list_of(values, b"[", b"]")
-}
-
-fn canonical_list_of(values: &[&Value], open: &[u8], close: &[u8]) -> String {
-    let mut out = open.to_vec();
-    for (at, value) in values.iter().enumerate() {
-        if at > 0 {
-            out.push(b',');
-        }
-        write_canonical(value, &mut out);
-    }
-    out.extend_from_slice(close);
+    let mut out = Vec::new();
+    write_canonical(value, &mut out);
     String::from_utf8(out).unwrap_or_default()
 }
 

@@ -5,7 +5,6 @@
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde::Serialize;
-use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -99,46 +98,43 @@ pub struct Envelope<'a> {
     pub txn: Option<&'a str>,
     /// Seconds since 1970.
     pub toe: Option<i64>,
-    pub sub_id: &'a Value,
+    /// As JSON.
+    pub sub_id: &'a str,
     /// The event type's URI.
     pub event_type: &'a str,
-    pub event: &'a Value,
+    /// As JSON.
+    pub event: &'a str,
 }
 
 impl Envelope<'_> {
-    /// The claims set as JSON bytes: what is stored, and later signed without a change.
+    /// The claims set as JSON bytes: what is stored, and later signed without a change. The subject and the event stand in it
+    /// as they were written once for all streams.
     pub fn to_claims(&self) -> Vec<u8> {
-        json::to_bytes(self)
-    }
-}
-
-impl Serialize for Envelope<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut claims = serializer.serialize_map(None)?;
-        claims.serialize_entry("iss", self.iss)?;
-        claims.serialize_entry("jti", self.jti)?;
-        claims.serialize_entry("iat", &self.iat)?;
-        claims.serialize_entry("aud", self.aud)?;
+        let mut out = Vec::with_capacity(512 + self.sub_id.len() + self.event.len());
+        write(&mut out, b"{\"iss\":", self.iss);
+        write(&mut out, b",\"jti\":", self.jti);
+        write(&mut out, b",\"iat\":", &self.iat);
+        write(&mut out, b",\"aud\":", self.aud);
         if let Some(txn) = self.txn {
-            claims.serialize_entry("txn", txn)?;
+            write(&mut out, b",\"txn\":", txn);
         }
         if let Some(toe) = self.toe {
-            claims.serialize_entry("toe", &toe)?;
+            write(&mut out, b",\"toe\":", &toe);
         }
-        claims.serialize_entry("sub_id", self.sub_id)?;
-        claims.serialize_entry("events", &OneEvent(self.event_type, self.event))?;
-        claims.end()
+        out.extend_from_slice(b",\"sub_id\":");
+        out.extend_from_slice(self.sub_id.as_bytes());
+        write(&mut out, b",\"events\":{", self.event_type);
+        out.push(b':');
+        out.extend_from_slice(self.event.as_bytes());
+        out.extend_from_slice(b"}}");
+        out
     }
 }
 
-struct OneEvent<'a>(&'a str, &'a Value);
-
-impl Serialize for OneEvent<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut events = serializer.serialize_map(Some(1))?;
-        events.serialize_entry(self.0, self.1)?;
-        events.end()
-    }
+/// Writing to memory does not fail.
+fn write<T: Serialize + ?Sized>(out: &mut Vec<u8>, name: &[u8], value: &T) {
+    out.extend_from_slice(name);
+    let _ = serde_json::to_writer(out, value);
 }
 
 /// The claims of a received SET whose signature was verified. Members we do not know are ignored (SSF-4.2.3-2).

@@ -7,7 +7,6 @@
 //!
 //! A removal with a grace period moves the subject to a shape that ends with it. The ends are rounded up, so that few such
 //! shapes stand side by side; when one has ended, it counts no more, and [`Filter::prune`] deletes it little by little.
-//!
 //! After any [`SqlError`] the filter in memory may differ from the stored one: drop it and load it again.
 
 mod bounds;
@@ -282,6 +281,11 @@ impl Filter {
             DefaultSubjects::All => self.judge_removals(sql, &parts, now),
             DefaultSubjects::None => self.judge_additions(sql, &parts, rules, now),
         }
+    }
+
+    /// Whether no subject needs to be looked at.
+    pub fn takes_all(&self, rules: &Rules) -> bool {
+        rules.default_subjects == DefaultSubjects::All && self.shapes.iter().all(|shape| shape.kind != Kind::Removed)
     }
 
     /// A removal covers an event in which all its members are present and identical (SSF-8.1.3.3-3).

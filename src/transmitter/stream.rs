@@ -3,14 +3,14 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::delivery::chunk::{Jti, NewItem};
+use crate::delivery::chunk::{Jti, Lane, NewItem};
 use crate::delivery::courier::{Hold, LASTING_MS};
 use crate::delivery::meta::{self, Migration};
 use crate::delivery::sql::{Sql, SqlError};
 use crate::delivery::{control, dead_letters, outbox};
 use crate::protocol::event::profile::{self, Profile};
 use crate::protocol::event::publish::NewEvent;
-use crate::protocol::json::canonical_list;
+use crate::protocol::json::canonical;
 use crate::protocol::metadata::DefaultSubjects;
 use crate::protocol::operator_request::OnDead;
 use crate::protocol::record::{self, Record};
@@ -193,8 +193,13 @@ impl Stream {
         }
         let rules = self.subject_rules();
         for (index, event) in events.iter().enumerate() {
-            let wanted = self.configuration.events_delivered.contains(&event.event_type)
-                && (filter.judge(sql, &event.sub_id, &rules, now)?.wanted() || self.is_own_subject(&event.sub_id));
+            if !self.configuration.events_delivered.contains(&event.event_type) {
+                continue;
+            }
+            let wanted = filter.takes_all(&rules) || {
+                let sub_id = parsed(&event.sub_id);
+                filter.judge(sql, &sub_id, &rules, now)?.wanted() || self.is_own_subject(&sub_id)
+            };
             if wanted {
                 items.push((index, self.item(event, now)));
             }
@@ -204,7 +209,10 @@ impl Stream {
 
     fn item(&self, event: &Published, now: u64) -> NewItem {
         let jti = jti_for(&self.configuration.stream_id, &event.source, &event.id);
-        let shaped = profile::shape(self.terms.profile, &event.event_type, &event.sub_id, &event.event);
+        let shaped = (self.terms.profile != Profile::Ssf).then(|| {
+            let (sub_id, given) = (parsed(&event.sub_id), parsed(&event.event));
+            profile::shape(self.terms.profile, &event.event_type, &sub_id, &given).to_string()
+        });
         let claims = self.claims(
             &jti,
             now,
@@ -212,12 +220,12 @@ impl Stream {
             event.toe,
             &event.sub_id,
             &event.event_type,
-            &shaped,
+            shaped.as_deref().unwrap_or(&event.event),
         );
         NewItem {
             jti,
             content: event.content,
-            lane: subject::lane_key(&event.sub_id),
+            lane: event.lane,
             claims,
         }
     }
@@ -235,8 +243,8 @@ impl Stream {
     fn control_claims(&self, jti: &Jti, event_type: &str, event: &Value, now: u64) -> Vec<u8> {
         let stream_id = &self.configuration.stream_id;
         let txn = jti_text(&jti_for("txn", stream_id, &jti_text(jti)));
-        let sub_id = verification::subject(stream_id);
-        self.claims(jti, now, &txn, None, &sub_id, event_type, event)
+        let sub_id = verification::subject(stream_id).to_string();
+        self.claims(jti, now, &txn, None, &sub_id, event_type, &event.to_string())
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -246,9 +254,9 @@ impl Stream {
         now: u64,
         txn: &str,
         toe: Option<i64>,
-        sub_id: &Value,
+        sub_id: &str,
         event_type: &str,
-        event: &Value,
+        event: &str,
     ) -> Vec<u8> {
         Envelope {
             iss: &self.configuration.iss,
@@ -266,7 +274,13 @@ impl Stream {
     }
 }
 
-/// An accepted event on its way to the streams, the same for each of them.
+/// What this service wrote itself.
+fn parsed(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+/// An accepted event on its way to the streams, the same for each of them. Subject and event are written once: most streams
+/// have no need to look into them.
 #[derive(Debug, Clone, PartialEq, Serialize, Record)]
 pub struct Published {
     /// Whose `id` it is.
@@ -275,11 +289,14 @@ pub struct Published {
     pub id: String,
     #[serde(rename = "type")]
     pub event_type: String,
-    pub sub_id: Value,
-    pub event: Value,
+    /// As JSON, in canonical form.
+    pub sub_id: String,
+    pub event: String,
     pub txn: String,
     /// Seconds since 1970.
     pub toe: Option<i64>,
+    /// Which events it must not overtake.
+    pub lane: Lane,
     /// What tells a harmless retry from another event under the same id.
     pub content: [u8; 8],
 }
@@ -296,8 +313,9 @@ impl Published {
     /// Completes what a publisher sent. `random` stands in for a missing id. Without a `txn` of the publisher's, one is
     /// derived, so that the SETs of one event carry the same on all streams (SSF-4.1.9-1, SSF-4.1.9-2).
     pub fn new(event: NewEvent, source: &str, random: String) -> Result<Self, TooLarge> {
+        let (sub_id, inside) = (canonical(&event.sub_id), canonical(&event.event));
         let (event_type, txn, toe) = (json!(event.event_type), json!(event.txn), json!(event.toe));
-        let content = canonical_list(&[&event_type, &event.sub_id, &event.event, &txn, &toe]);
+        let content = format!("[{event_type},{sub_id},{inside},{txn},{toe}]");
         if content.len() > MAX_EVENT_BYTES {
             return Err(TooLarge);
         }
@@ -307,8 +325,9 @@ impl Published {
             source: source.to_owned(),
             id,
             event_type: event.event_type,
-            sub_id: event.sub_id,
-            event: event.event,
+            lane: subject::lane_key(&event.sub_id),
+            sub_id,
+            event: inside,
             txn,
             toe: event.toe,
             content: content_hash(content.as_bytes()),

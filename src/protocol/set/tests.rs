@@ -36,8 +36,8 @@ fn parse(claims: &Value) -> Result<Claims, SetError> {
 #[test]
 fn what_we_write_is_the_profile_to_the_letter() {
     let aud = Audience::One("https://rp.harbour.example/ssf".into());
-    let sub_id = json!({"format": "email", "email": "imani.osei@quarry.example"});
-    let event = json!({"state": "v"});
+    let sub_id = json!({"format": "email", "email": "imani.osei@quarry.example"}).to_string();
+    let event = json!({"state": "v"}).to_string();
     let envelope = Envelope {
         iss: "https://signals.quarry.example",
         jti: "j",
