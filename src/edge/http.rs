@@ -58,22 +58,18 @@ pub struct Incoming {
     pub body: Vec<u8>,
     /// The body did not fit, or broke off.
     pub cut: bool,
-    /// As JSON: an array of pairs. Seldom looked at.
-    headers: String,
+    headers: Headers,
 }
 
 impl Incoming {
-    /// Names in lower case, with their values.
+    /// Names in lower case, with their values. Taken over only when somebody looks.
     pub fn headers(&self) -> Vec<(String, String)> {
-        serde_json::from_str(&self.headers).unwrap_or_default()
+        let text = JSON::stringify(&Array::from(&self.headers)).map(String::from);
+        text.map_or_else(|_| Vec::new(), |text| serde_json::from_str(&text).unwrap_or_default())
     }
 
     pub fn header(&self, name: &str) -> Option<String> {
-        let headers = self.headers().into_iter();
-        headers
-            .filter(|(found, _)| found == name)
-            .map(|(_, value)| value)
-            .next()
+        self.headers.get(name).ok().flatten()
     }
 }
 
@@ -155,18 +151,13 @@ pub async fn send(request: &Outgoing<'_>, ticket: &Ticket) -> Result<Incoming, N
         Err(_) if ticket.late.get() => return Err(NoAnswer::Timeout),
         Err(error) => return Err(failed(error)),
     };
-    let headers = response.headers();
     let mut incoming = Incoming {
         status: response.status(),
         body: Vec::new(),
         cut: false,
-        headers: JSON::stringify(&Array::from(&headers)).map_or_else(|_| String::new(), String::from),
+        headers: response.headers(),
     };
-    let is_empty = headers
-        .get("content-length")
-        .ok()
-        .flatten()
-        .is_some_and(|length| length == "0");
+    let is_empty = incoming.header("content-length").is_some_and(|length| length == "0");
     let Some(body) = response.body().filter(|_| !is_empty) else {
         return Ok(incoming);
     };
