@@ -11,3 +11,6 @@ pub mod routes;
 pub mod status;
 pub mod stream;
 pub mod terms;
+
+#[cfg(test)]
+mod simulation;
