@@ -47,7 +47,7 @@ pub const TABLE: &[Setting] = &[
     row("GIVE_UP_AFTER_S", "259200", "s", "An event that failed for this long goes to the dead letters."),
     row("GIVE_UP_ATTEMPTS", "0", "attempts", "An event that failed so often goes there, too; 0 leaves it to the time."),
     row("RUN_MS", "20000", "ms", "One delivery run starts no push after this; the next run goes on."),
-    row("LINGER_MS", "200", "ms", "A delivery run with nothing to push waits so long for more before it ends."),
+    row("LINGER_MS", "200", "ms", "Where events come faster than this, a delivery run with nothing to push waits so long for the next before it ends."),
     row("OUTBOX_EVENTS", "100000", "events", "A stream with so many waiting events takes nothing new: its share of a publish is refused."),
     row("OUTBOX_BYTES", "200000000", "bytes", "The same bound in bytes."),
     row("OUTBOX_AGE_S", "604800", "s", "A stream whose oldest event waits for longer takes nothing new either."),
