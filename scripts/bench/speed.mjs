@@ -1,9 +1,9 @@
-// How fast events are taken in and pushed to one receiver on loopback.
+// How fast events are taken in, pushed to one receiver on loopback, and handed to a poll that waits.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createStream } from './api.mjs';
 import { withServer } from './instance.mjs';
-import { LINGER_MS, median, perSecond, published, pushStream } from './load.mjs';
+import { LINGER_MS, TYPE, median, newEvent, perSecond, published, pushStream } from './load.mjs';
 import { startReceiver } from './receiver.mjs';
 
 const RUNS = [
@@ -16,6 +16,8 @@ const SINGLE_EVENTS = 50;
 const PAUSE_MS = LINGER_MS + 100;
 /** design.md 9. */
 const TARGET_MS = 15;
+/** A held poll is answered so soon after an event was accepted. */
+const POLL_TARGET_MS = 20;
 
 export async function benchSpeed() {
   const receiver = await startReceiver();
@@ -37,7 +39,27 @@ export async function benchSpeed() {
       const sent = times.map(({ delivered }) => delivered);
       console.log(`accepted to received, idle stream: median ${median(accepted).toFixed(1)} ms, worst of ${SINGLE_EVENTS} ${Math.max(...accepted).toFixed(1)} ms (target: median under ${TARGET_MS} ms); from the request on: median ${median(sent).toFixed(1)} ms`);
     });
+    await withServer({}, benchHeldPoll);
   } finally {
     receiver.close();
   }
+}
+
+/** How long after the publisher's 202 a poll is answered that was held before. */
+async function benchHeldPoll({ url, api }) {
+  const { receiver, stream } = await createStream(api, url, { events_requested: [TYPE] });
+  const poll = (ack) => receiver('POST', `/ssf/poll/${stream.stream_id}`, { ack }, 200);
+  const times = [];
+  let ack = [];
+  for (let n = 0; n <= SINGLE_EVENTS; n += 1) {
+    const answered = poll(ack).then(({ sets }) => ({ at: performance.now(), jtis: Object.keys(sets) }));
+    await sleep(50);
+    await api('POST', '/events', { events: [newEvent()] }, 202);
+    const accepted = performance.now();
+    const { at, jtis } = await answered;
+    ack = jtis;
+    // The first one has the keys made.
+    if (n > 0) times.push(Math.max(0, at - accepted));
+  }
+  console.log(`accepted to answer of a held poll: median ${median(times).toFixed(1)} ms, worst of ${SINGLE_EVENTS} ${Math.max(...times).toFixed(1)} ms (target: under ${POLL_TARGET_MS} ms)`);
 }
