@@ -68,9 +68,9 @@ fn nothing_is_said_to_an_endpoint_without_tls_and_nothing_lost() {
 
 #[test]
 fn what_an_endpoint_without_tls_never_took_is_in_the_dead_letters() {
+    // Nothing is tried twice here, so a slow machine may cost the healthy stream an event, too: it is not looked at.
     let (mut hell, causes) = hell(impatient().set("GIVE_UP_AFTER_S", 0));
     hell.publish();
-    hell.wait_for_the_healthy();
     for (victim, cause) in hell.victims.iter().zip(causes) {
         hell.wait_until_idle(victim);
         let letters = victim.stream.dead_letters(&hell.instance);
