@@ -15,13 +15,14 @@ use super::chunk::Lane;
 use super::dead_letters::Death;
 use super::outbox::{Outbox, Pos};
 use super::retry::RetryPolicy;
+use super::sql::MAX_INT;
 
 /// Failures in a row, on whatever lanes, after which the endpoint itself is taken to be down: the stream waits, then probes
 /// with one event.
 pub const FAILURES_BEFORE_HOLD: u32 = 5;
 
-/// The end of a hold that no time ends. The largest integer that survives everywhere.
-pub const NEVER: u64 = (1 << 53) - 1;
+/// The end of a hold that no time ends.
+pub const NEVER: u64 = MAX_INT as u64;
 
 /// A hold that is shorter is over before anybody could be told of it.
 pub const LASTING_MS: u64 = 60_000;
@@ -281,7 +282,8 @@ impl Courier {
     /// Takes the verdict on a push that was in flight. `draw` is uniform in 0..1.
     pub fn handle(&mut self, pos: Pos, verdict: &Verdict, now: u64, draw: f64) -> Outcome {
         let lane = self.in_flight.remove(&pos).unwrap_or_default();
-        match verdict {
+        let again = self.second_refusal(verdict);
+        match again.as_ref().unwrap_or(verdict) {
             Verdict::Delivered => {
                 self.endpoint_works(now);
                 self.format_refused = false;
@@ -289,17 +291,7 @@ impl Courier {
                 Outcome::Delivered
             }
             Verdict::Dead { err, description } => {
-                let refused = err == FORMAT_REFUSED;
-                if refused && self.format_refused {
-                    let hold = Verdict::Hold {
-                        reason: HoldReason::FormatRefused,
-                        detail: description.clone(),
-                        not_before: None,
-                        counts: true,
-                    };
-                    return self.hold_on(pos, lane, &hold, now, draw);
-                }
-                self.format_refused = refused;
+                self.format_refused = err == FORMAT_REFUSED;
                 self.endpoint_works(now);
                 let attempts = self.attempts(&lane, pos) + 1;
                 self.lanes.remove(&lane);
@@ -319,41 +311,47 @@ impl Courier {
                 }
                 failed.map_or_else(Outcome::Dead, Outcome::RetryAt)
             }
-            Verdict::Hold { .. } => self.hold_on(pos, lane, verdict, now, draw),
+            Verdict::Hold {
+                reason,
+                detail,
+                not_before,
+                counts,
+            } => {
+                // That an event is given up does not make the endpoint's word undone.
+                let death = if *counts {
+                    self.failed(pos, lane, detail, now, 0.0).err()
+                } else {
+                    None
+                };
+                let in_a_row = self.hold.map_or(0, |hold| hold.in_a_row).saturating_add(1);
+                let until = match not_before {
+                    // Nobody is there any more: no time brings it back (WH-2.2-7).
+                    _ if *reason == HoldReason::Gone => NEVER,
+                    // The peer's time is kept in full and jitter only comes on top (WH-2.2-44); a time that is over at once does not
+                    // switch the back-off off (WH-2.2-36).
+                    Some(not_before) => (not_before + self.policy.retry.backoff_ms(1, draw))
+                        .max(now + self.policy.retry.backoff_ms(in_a_row, draw)),
+                    None => now + self.policy.retry.backoff_ms(in_a_row, draw),
+                };
+                let hold = self.wait_until(*reason, now, until, in_a_row, not_before.unwrap_or(0));
+                match death {
+                    Some(death) => Outcome::Dead(death),
+                    None => Outcome::HeldUntil(hold.until, hold.reason),
+                }
+            }
         }
     }
 
-    /// The endpoint wants the whole stream to wait.
-    fn hold_on(&mut self, pos: Pos, lane: Lane, verdict: &Verdict, now: u64, draw: f64) -> Outcome {
-        let Verdict::Hold {
-            reason,
-            detail,
-            not_before,
-            counts,
-        } = verdict
-        else {
-            return Outcome::RetryAt(now);
-        };
-        // That an event is given up does not make the endpoint's word undone.
-        let death = if *counts {
-            self.failed(pos, lane, detail, now, 0.0).err()
-        } else {
-            None
-        };
-        let in_a_row = self.hold.map_or(0, |hold| hold.in_a_row).saturating_add(1);
-        let until = match not_before {
-            // Nobody is there any more: no time brings it back (WH-2.2-7).
-            _ if *reason == HoldReason::Gone => NEVER,
-            // The peer's time is kept in full and jitter only comes on top (WH-2.2-44); a time that is over at once does not
-            // switch the back-off off (WH-2.2-36).
-            Some(not_before) => (not_before + self.policy.retry.backoff_ms(1, draw))
-                .max(now + self.policy.retry.backoff_ms(in_a_row, draw)),
-            None => now + self.policy.retry.backoff_ms(in_a_row, draw),
-        };
-        let hold = self.wait_until(*reason, now, until, in_a_row, not_before.unwrap_or(0));
-        match death {
-            Some(death) => Outcome::Dead(death),
-            None => Outcome::HeldUntil(hold.until, hold.reason),
+    /// The second 415 in a row without a success between: the endpoint is to blame, not the event (WH-2.2-33).
+    fn second_refusal(&self, verdict: &Verdict) -> Option<Verdict> {
+        match verdict {
+            Verdict::Dead { err, description } if err == FORMAT_REFUSED && self.format_refused => Some(Verdict::Hold {
+                reason: HoldReason::FormatRefused,
+                detail: description.clone(),
+                not_before: None,
+                counts: true,
+            }),
+            _ => None,
         }
     }
 

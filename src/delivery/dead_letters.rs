@@ -91,7 +91,7 @@ pub fn count(sql: &dyn Sql) -> Result<u64, SqlError> {
 
 /// How many letters made room for others so far.
 pub fn dropped(sql: &dyn Sql) -> Result<u64, SqlError> {
-    Ok(meta::get(sql, DROPPED)?.and_then(|text| text.parse().ok()).unwrap_or(0))
+    Ok(meta::number(sql, DROPPED)?.unwrap_or(0))
 }
 
 /// Letters with an id above `after`, oldest first.

@@ -54,6 +54,11 @@ pub fn get(sql: &dyn Sql, key: &str) -> Result<Option<String>, SqlError> {
         .transpose()
 }
 
+/// A single value that is a number. One that cannot be read counts as absent.
+pub fn number(sql: &dyn Sql, key: &str) -> Result<Option<u64>, SqlError> {
+    Ok(get(sql, key)?.and_then(|text| text.parse().ok()))
+}
+
 /// Sets a single value: one row written.
 pub fn set(sql: &dyn Sql, key: &str, value: &str) -> Result<(), SqlError> {
     sql.exec(

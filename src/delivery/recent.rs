@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::chunk::{Content, Jti, unpack};
-use super::sql::{Sql, SqlError};
+use super::sql::{MAX_INT, Sql, SqlError};
 
 /// How long an event id is remembered.
 pub const REMEMBER_MS: u64 = 10 * 60 * 1000;
@@ -68,7 +68,7 @@ impl Recent {
         let mut recent = Self::default();
         let mut ids = Vec::new();
         let mut until = 0;
-        let mut below = i64::MAX >> 11; // 2^53 - 1: the largest integer the edge can bind
+        let mut below = MAX_INT;
         'back: loop {
             let rows = sql.exec(
                 "SELECT seq, at, body FROM chunk WHERE seq < ? ORDER BY seq DESC LIMIT ?",

@@ -5,11 +5,14 @@
 
 use thiserror::Error;
 
+/// The largest integer that can be bound: the edge moves integers as doubles.
+pub const MAX_INT: i64 = (1 << 53) - 1;
+
 /// A value bound to a statement or read from a row.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
     Null,
-    /// At most 2^53 in size: the edge moves integers as doubles.
+    /// At most [`MAX_INT`] in size.
     Int(i64),
     Text(String),
     Blob(Vec<u8>),

@@ -20,9 +20,7 @@ pub struct Activity {
 impl Activity {
     /// What is known after a restart.
     pub fn load(sql: &dyn Sql, created_at: u64, timeout_ms: u64) -> Result<Self, SqlError> {
-        let written = meta::get(sql, KEY)?
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(created_at);
+        let written = meta::number(sql, KEY)?.unwrap_or(created_at);
         Ok(Self {
             last: written + slack(timeout_ms),
             written,

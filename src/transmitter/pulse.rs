@@ -17,11 +17,9 @@ pub struct Pulse {
 impl Pulse {
     /// A stream that was never asked for one counts its heartbeats from its creation.
     pub fn load(sql: &dyn Sql, created_at: u64) -> Result<Self, SqlError> {
-        let read =
-            |key| -> Result<Option<u64>, SqlError> { Ok(meta::get(sql, key)?.and_then(|text| text.parse().ok())) };
         Ok(Self {
-            asked_at: read(ASKED)?,
-            beat_at: read(BEAT)?.unwrap_or(created_at),
+            asked_at: meta::number(sql, ASKED)?,
+            beat_at: meta::number(sql, BEAT)?.unwrap_or(created_at),
         })
     }
 

@@ -164,9 +164,7 @@ pub(super) fn next_rev(sql: &dyn Sql) -> Result<u64, SqlError> {
 }
 
 pub(super) fn number(sql: &dyn Sql, key: &str, otherwise: u64) -> Result<u64, SqlError> {
-    Ok(meta::get(sql, key)?
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(otherwise))
+    Ok(meta::number(sql, key)?.unwrap_or(otherwise))
 }
 
 /// The revision of the terms as they are now.

@@ -350,4 +350,4 @@ pub fn run_until(sql: &dyn Sql) -> Result<u64, SqlError> {
 
 #[cfg(test)]
 #[path = "stream_tests.rs"]
-mod tests;
+pub(super) mod tests;

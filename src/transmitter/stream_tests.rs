@@ -15,7 +15,8 @@ const CHANGED: &str = "https://schemas.openid.net/secevent/caep/event-type/crede
 const PURGED: &str = "https://schemas.openid.net/secevent/risc/event-type/account-purged";
 const NOW: u64 = 1_795_262_400_999;
 
-fn stream() -> Stream {
+/// A stream as good as any.
+pub fn stream() -> Stream {
     Stream {
         tenant: "default".into(),
         client_id: "c1".into(),

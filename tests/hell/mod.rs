@@ -162,6 +162,18 @@ impl Hell {
         assert_eq!(jtis.len(), self.published.values().map(Vec::len).sum::<usize>());
     }
 
+    /// As [`Hell::wait_for_everything`], where nothing was to be sent twice.
+    #[track_caller]
+    pub fn wait_for_everything_once(&self, victim: &Victim) {
+        self.wait_for_everything(victim);
+        assert_eq!(
+            victim.receiver.requests().len(),
+            4,
+            "{}: nothing is sent again",
+            victim.name
+        );
+    }
+
     /// The whole story of receivers that get nothing until they behave: the healthy one is not held up by them, the
     /// operator is told the cause (a part of its words by the victim's place), nothing is lost.
     #[track_caller]

@@ -1,12 +1,11 @@
 //! Going to a place in the outbox: where delivery had come to, or back to events that were delivered and are still kept.
 
+use crate::delivery::sql::MAX_INT;
+
 use super::{HEAD, Jti, Outbox, Pos, Sql, SqlError, Sum, sum, unpack};
 
 /// Chunk rows read at a time while looking for an event.
 const SEARCH_ROWS: i64 = 8;
-
-/// The largest integer that the edge can bind.
-const NEWEST: i64 = i64::MAX >> 11;
 
 /// How far a search for an event came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +29,7 @@ pub struct Replayed {
 impl Outbox {
     /// The first event of what was accepted at this instant (Unix milliseconds) or later.
     pub fn first_since(&self, sql: &dyn Sql, since: u64) -> Result<Option<Pos>, SqlError> {
-        let since = i64::try_from(since).unwrap_or(NEWEST).min(NEWEST);
+        let since = i64::try_from(since).unwrap_or(MAX_INT).min(MAX_INT);
         let rows = sql.exec(
             "SELECT seq FROM chunk WHERE at >= ? ORDER BY seq LIMIT 1",
             &[since.into()],

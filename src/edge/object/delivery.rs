@@ -258,11 +258,8 @@ impl StreamObject {
             if live.stream.configuration.delivery != Delivery::Poll {
                 return Err(Refusal::NotFound);
             }
-            let letters = live.tally.last_error.clone();
-            live.acknowledge(&self.sql, &request.ack, &request.set_errs, now_ms())?;
-            if live.tally.last_error != letters {
-                let detail = live.tally.last_error.as_ref().map(|error| error.detail.as_str());
-                log_trouble("event_dead", live, detail);
+            for detail in live.acknowledge(&self.sql, &request.ack, &request.set_errs, now_ms())? {
+                log_trouble("event_dead", live, Some(&detail));
             }
             Ok(())
         })?;

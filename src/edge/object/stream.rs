@@ -186,9 +186,7 @@ impl StreamObject {
                 let reply = self.manage(managing, by_receiver).await;
                 // Whatever changed: polls that are held look again, and the alarm stands right.
                 self.bell.ring();
-                if self.running_since.get().is_none() {
-                    self.rearm().await;
-                }
+                self.rearm().await;
                 reply
             }
         }
@@ -241,10 +239,7 @@ impl StreamObject {
             let (last, _) = self.accepted.get();
             self.accepted.set((now, now.saturating_sub(last)));
             self.bell.ring();
-            // A run under way takes the new events in; it arms the alarm itself when it ends.
-            if self.running_since.get().is_none() {
-                self.rearm().await;
-            }
+            self.rearm().await;
         }
         match accepted {
             Some(matched) => Ok(StreamReply::Appended { matched }),
@@ -301,8 +296,11 @@ impl StreamObject {
         Ok(())
     }
 
-    /// Sets the alarm to the earliest thing that waits.
+    /// Sets the alarm to the earliest thing that waits. A run under way takes in what is new, and does this when it ends.
     pub(super) async fn rearm(&self) {
+        if self.running_since.get().is_some() {
+            return;
+        }
         if let Ok(Some(due)) = self.with(|live| Ok(live.wake_at(now_ms()))) {
             self.alarm.arm(&self.state, due).await;
         }

@@ -25,7 +25,7 @@ impl TenantObject {
         if self.gone.get() || !meta::exists(&self.sql)? || registry::is_closing(&self.sql)? {
             return Ok(());
         }
-        let swept_at = meta::get(&self.sql, SWEPT_AT)?.and_then(|text| text.parse::<u64>().ok());
+        let swept_at = meta::number(&self.sql, SWEPT_AT)?;
         let due = swept_at.map_or(0, |at| at + EVERY_MS);
         if due > now_ms() {
             self.alarm.arm(&self.state, due).await;

@@ -24,16 +24,17 @@ pub struct Batch {
 
 impl Live {
     /// POLL-R-1 to POLL-R-4: what is unknown or was done before is passed over, `ack` goes before `set_errs` (`jti`, `err`,
-    /// `description`). Written down before this returns.
+    /// `description`). Written down before this returns: what went to the dead letters, in words.
     pub fn acknowledge(
         &mut self,
         sql: &dyn Sql,
         ack: &[String],
         set_errs: &[(String, String, String)],
         now: u64,
-    ) -> Result<(), SqlError> {
+    ) -> Result<Vec<String>, SqlError> {
+        let mut buried = Vec::new();
         if ack.is_empty() && set_errs.is_empty() {
-            return Ok(());
+            return Ok(buried);
         }
         self.outbox.refill(sql)?;
         let named = ack.iter().chain(set_errs.iter().map(|(jti, ..)| jti));
@@ -54,7 +55,9 @@ impl Live {
                 let kept = self.courier.kept();
                 let most = self.rules.dead_letters;
                 if self.outbox.bury(sql, pos, &death, now, most, &kept)? {
-                    self.tally.trouble(&format!("{err}: {description}"), now);
+                    let detail = format!("{err}: {description}");
+                    self.tally.trouble(&detail, now);
+                    buried.push(detail);
                 }
             }
         }
@@ -63,7 +66,7 @@ impl Live {
         }
         self.tally.delivered(taken, now);
         self.follow_status(sql, false, now)?;
-        Ok(())
+        Ok(buried)
     }
 
     /// What waits, at most `max_events` of it: oldest first, again and again until it is acknowledged. What is handed out is

@@ -11,13 +11,10 @@ use crate::delivery::courier::Policy;
 use crate::delivery::retry::RetryPolicy;
 use crate::delivery::sql::testing::TestSql;
 use crate::protocol::event::publish::NewEvent;
-use crate::protocol::set::Audience;
-use crate::protocol::status::Status;
 use crate::protocol::stream::{Configuration, Delivery};
 use crate::transmitter::filter::Filter;
 use crate::transmitter::live::Rules;
-use crate::transmitter::status::Wishes;
-use crate::transmitter::stream::{Choices, Published, Stream};
+use crate::transmitter::stream::{self, Published, Stream};
 use crate::transmitter::terms::Terms;
 
 /// When every run begins: a moment of the year 2026, in Unix milliseconds.
@@ -117,34 +114,21 @@ pub fn push(endpoint: u64) -> Delivery {
 }
 
 pub fn stream(polls: bool) -> Stream {
+    let like = stream::tests::stream();
     Stream {
-        tenant: "default".into(),
-        client_id: "c1".into(),
         configuration: Configuration {
-            stream_id: "s1".into(),
-            iss: "https://tx.example".into(),
-            aud: Audience::One("https://rx.example".into()),
             delivery: if polls { Delivery::Poll } else { push(0) },
             events_supported: vec![REVOKED.into()],
             events_requested: None,
-            events_delivered: vec![REVOKED.into()],
-            description: None,
-            min_verification_interval: None,
-            inactivity_timeout: None,
+            ..like.configuration
         },
         sealed_authorization: None,
         terms: Terms {
-            rev: 1,
             events: vec![REVOKED.into()],
-            ..Terms::default()
+            ..like.terms
         },
-        wishes: Wishes::default(),
-        announced: Status::Enabled,
-        default_subjects: None,
-        choices: Choices::default(),
-        full_since: None,
         created_at: BEGIN,
-        rev: 1,
+        ..like
     }
 }
 
