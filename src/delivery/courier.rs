@@ -259,7 +259,12 @@ impl Courier {
         let candidates = if self.policy.window <= 1 { 1 } else { usize::MAX };
         let mut passed: HashSet<Lane> = HashSet::new();
         let mut wake_at: Option<u64> = None;
+        // What tells of the stream itself arrives before the events, not beside them; where it fails they do not wait for it.
+        let telling = self.in_flight.keys().any(|pos| pos.seq < 0);
         for item in outbox.window().filter(|item| !item.acked).take(candidates) {
+            if telling && item.pos.seq >= 0 {
+                break;
+            }
             // After a replay an event may be under way that others stand before again.
             if !passed.insert(item.lane) || self.in_flight.values().any(|in_flight| *in_flight == item.lane) {
                 continue;

@@ -243,6 +243,11 @@ fn control_events_go_first_and_alone_pass_a_closed_gate() {
         "its failure does not hold the events"
     );
     assert_eq!(courier.next(&outbox, NOW + 100), Next::Push(Pos { seq: -1, idx: 0 }));
+    assert_eq!(
+        courier.next(&outbox, NOW + 100),
+        Next::AwaitAnswer,
+        "the other event does not overtake it on the way"
+    );
 }
 
 #[test]

@@ -107,7 +107,10 @@ fn nothing_passes_an_endpoint_that_is_gone() {
     outbox.wait_until_idle();
     outbox.endpoint.wait_for(6);
     let heard = || outbox.arrived()[1..].to_vec();
-    assert_eq!(events_and_truth("enabled", heard), ["verification v-1", "a1", "b1"]);
+    let events = events_and_truth("enabled", heard);
+    assert_eq!(events[0], "verification v-1");
+    // Events of two subjects may change places on the way.
+    assert!(events.len() == 3 && ["a1", "b1"].iter().all(|event| events.contains(&(*event).to_owned())));
 }
 
 /// WH-2.2-31: a registration is what revives it, the same URL included.
