@@ -234,7 +234,7 @@ fn check_public(url: &Url, policy: &UrlPolicy) -> Result<(), UrlError> {
 }
 
 /// Letters, digits and inner hyphens, as host names have them; the parser has made it lower case and A-label form.
-fn is_host_label(label: &str) -> bool {
+pub(super) fn is_host_label(label: &str) -> bool {
     (1..=63).contains(&label.len())
         && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
         && !label.starts_with('-')

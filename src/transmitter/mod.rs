@@ -3,6 +3,7 @@
 pub mod activity;
 pub mod explain;
 pub mod filter;
+pub mod grant;
 pub mod keyring;
 pub mod live;
 pub mod pulse;

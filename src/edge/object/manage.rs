@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::delivery::answer::HoldReason;
 use crate::delivery::dead_letters;
+use crate::delivery::pace::Limit;
 use crate::edge::clock::now_ms;
 use crate::edge::command::{Answer, Health, Refusal, StreamCommand, StreamReply, StreamUpdate};
 use crate::protocol::event::profile::Profile;
@@ -170,8 +171,9 @@ impl StreamObject {
         let per_minute = live.stream.terms.settings.subject_changes_per_minute;
         let members = subject::members(subject).map_or(1, |members| members.len());
         let mut pace = live.subject_pace;
+        let limit = Limit::with_minutes_burst(per_minute);
         for _ in 0..members {
-            pace.act(per_minute, now_ms()).map_err(|wait_ms| Refusal::TooMany {
+            pace.act(&limit, now_ms()).map_err(|wait_ms| Refusal::TooMany {
                 detail: format!("This stream takes {per_minute} changes of subjects a minute."),
                 retry_after_s: seconds(wait_ms),
             })?;
