@@ -155,6 +155,12 @@ impl Grant {
         next.is_some_and(|at| at <= now)
     }
 
+    /// Whether a callback with this secret (its hash) is good at `now`.
+    pub fn knows(&self, secret: &str, now: u64) -> bool {
+        let current = self.handshake.as_ref().filter(|current| current.until > now);
+        current.is_some_and(|current| current.knows(secret))
+    }
+
     /// Nobody has to be asked.
     pub fn not_required(&mut self, now: u64) {
         *self = Self {
@@ -173,11 +179,23 @@ impl Grant {
         };
     }
 
-    /// Asks once more. What was granted stands until the answer comes; any other standing makes way.
+    /// Only a registration would do, and there is none.
+    pub fn not_registered(&mut self, now: u64) {
+        if self.state != State::Denied || self.handshake.is_some() {
+            self.revoke(Some("the endpoint is not registered for this client".to_owned()), now);
+        }
+    }
+
+    /// Asks once more. What was granted stands until the answer comes, and callbacks of a handshake under way stay good; any
+    /// other standing makes way.
     pub fn ask_again(&mut self, rules: &Rules, now: u64) {
-        match self.state {
-            State::NotRequired => {}
-            State::Granted => self.handshake = Some(handshake(rules, now)),
+        match (self.state, &mut self.handshake) {
+            (State::NotRequired, _) => {}
+            (State::Pending, Some(current)) => {
+                current.next_at = Some(now);
+                current.until = now + rules.window_ms;
+            }
+            (State::Granted, _) => self.handshake = Some(handshake(rules, now)),
             _ => self.require(rules, now),
         }
     }
@@ -270,13 +288,12 @@ impl Grant {
     /// Somebody who knows the secret grants, at the requested rate if he says none. False when no handshake of ours has it.
     /// Repeating it is harmless and may change the rate (WH-4.1-23).
     pub fn called_back(&mut self, secret: &str, rate: Option<Rate>, via: Via, rules: &Rules, now: u64) -> bool {
-        let Some(current) = self.handshake.as_mut().filter(|current| current.knows(secret)) else {
-            return false;
-        };
-        if current.until <= now {
+        if !self.knows(secret, now) {
             return false;
         }
-        current.next_at = None;
+        if let Some(current) = &mut self.handshake {
+            current.next_at = None;
+        }
         // WH-4.1-22
         let asked = self.requested_rate.unwrap_or(rules.request_rate);
         let rate = rate.unwrap_or(Rate::PerMinute(asked));

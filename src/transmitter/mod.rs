@@ -1,6 +1,7 @@
 //! Floor 3: what a transmitter decides. Knows neither the platform nor its neighbour `receiver/`.
 
 pub mod activity;
+pub mod asked;
 pub mod explain;
 pub mod filter;
 pub mod grant;
