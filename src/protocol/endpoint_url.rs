@@ -38,9 +38,6 @@ const REFUSED_SUFFIXES: [&str; 22] = [
     "metadata.platformequinix.com",
 ];
 
-/// Ports of other services, which are never called even if listed (SS-3).
-const REFUSED_PORTS: [u16; 10] = [22, 25, 53, 445, 2375, 3306, 5432, 6379, 9200, 11211];
-
 /// What the deployment allows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UrlPolicy {

@@ -297,6 +297,7 @@ fn previews_of_ours_are_ours_and_take_nothing() {
     let policy = UrlPolicy {
         allow_loopback: false,
         own_host: Some("signals.quarry.workers.dev".into()),
+        ports: Vec::new(),
     };
     for (text, expected) in [
         (format!("https://signals.quarry.workers.dev{RECEIVE}"), None),
