@@ -10,6 +10,13 @@ export const consented = (grant) => grant.state === "granted" || grant.state ===
 /** States that no longer change by themselves. */
 export const decided = (grant) => grant.state in REFUSED;
 
+/** The record without an exchange that belongs to an earlier question than the one under way. */
+export function current(grant) {
+  const { exchange, handshake } = grant;
+  const old = exchange && handshake && (handshake.asked_at === null || exchange.at < handshake.asked_at);
+  return old ? { ...grant, exchange: null } : grant;
+}
+
 /** "60 requests a minute", or that nothing limits them. */
 export function rate(allowed) {
   if (allowed === "*" || allowed === null) return "any number of requests";
@@ -33,7 +40,9 @@ const VIA = {
 /** What changes on the step that asks, once the record has the exchange. */
 export function askStep(grant) {
   const { exchange, handshake } = grant;
-  if (!exchange) return { state: "working" };
+  if (grant.state === "not_required") return { state: "done", badge: { kind: "idle", word: "Not required" }, label: "Nothing is asked", path: "registered beforehand", way: { at: 1 } };
+  if (!exchange && !consented(grant) && !decided(grant)) return { state: "working" };
+  if (!exchange) return { state: "done", badge: { kind: "idle", word: "Not recorded" }, note: "The Worker keeps this exchange in memory only. It was not asked yet, or the record is gone." };
   const silent = !exchange.response;
   return {
     state: "done",
@@ -68,7 +77,7 @@ export function grantStep(grant) {
     counts: atOnce && typeof grant.exchange?.ms === "number",
     outcome: sentence(grant),
     note: [
-      grant.detail ? `${capital(grant.detail)}.` : null,
+      stated(grant.detail),
       atOnce ? null : `It was given ${VIA[grant.via] ?? "without saying how"}.${byHand ? "" : " That call is not shown: its address is a secret."}`,
     ].filter(Boolean).join(" ") || null,
     facts: grant.granted_at === null ? [] : [["Granted", { at: grant.granted_at }]],
@@ -83,7 +92,9 @@ export function waiting(grant, { receiver }, patience) {
   const again = next === null ? "" : ` It is asked again at ${instant(next, { fraction: false })}.`;
   const status = exchange?.response?.status;
   const why = !exchange
-    ? `Waiting to ask ${receiver}.${next === null ? "" : ` It is asked at ${instant(next, { fraction: false })}.`}`
+    ? handshake?.asked_at
+      ? `Waiting for ${receiver} to answer.`
+      : `Waiting to ask ${receiver}.${next === null ? "" : ` It is asked at ${instant(next, { fraction: false })}: its host was asked often of late.`}`
     : status === undefined || status === null
       ? `Waiting for ${receiver} to grant. It did not answer.${again}`
       : status < 300
@@ -91,7 +102,7 @@ export function waiting(grant, { receiver }, patience) {
         : `Waiting for ${receiver} to grant. It answered ${status}.${again}`;
   return {
     why,
-    detail: grant.detail ?? exchange?.error ?? null,
+    detail: exchange && !exchange.response ? stated(grant.detail ?? exchange.error) : null,
     until: handshake?.callback_until ?? null,
   };
 }
@@ -127,7 +138,7 @@ export function refusal(grant, { receiver }) {
   const said = REFUSED[grant.state];
   return Object.assign(new Problem({
     title: said.title(capital(receiver)),
-    detail: grant.detail ? `${capital(grant.detail)}.`.replace(/\.\.$/, ".") : null,
+    detail: stated(grant.detail),
     next: said.next(receiver, grant),
   }), { resumeAt: "ask" });
 }
@@ -153,4 +164,6 @@ export function pace(grant, sent, before) {
   ];
 }
 
+/** The Worker's half sentence as a whole one. */
+const stated = (detail) => detail ? `${capital(detail).replace(/\.$/, "")}.` : null;
 const capital = (text) => text[0].toUpperCase() + text.slice(1);

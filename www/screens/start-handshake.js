@@ -3,7 +3,7 @@
 
 import { call } from "../api.js";
 import { pause, seen } from "../wait.js";
-import { askStep, consented, decided, grantStep, refusal, refusedStep, undecided, waiting } from "./start-consent.js";
+import { askStep, consented, current, decided, grantStep, refusal, refusedStep, undecided, waiting } from "./start-consent.js";
 import { answered, asked } from "./start-records.js";
 
 /** How long the page asks whether the endpoint has consented. An endpoint may take a day; a page should not. */
@@ -19,14 +19,14 @@ const BACK_OFF_MS = [15, 25, 50, 100, 200, 400, 1000, 2000];
  */
 export async function consent(run, again, signal) {
   const known = run.records.get("grant").state === "done" ? run.grant : null;
-  run.grant = await run.streamRecord("/grant", signal);
+  run.grant = await read(run, signal);
   if (known && consented(run.grant) && known.granted_at === run.grant.granted_at) return;
   if (run.since === "publish") run.since = "ask";
   run.reset("ask");
   run.set("ask", { state: "working" });
   if (again && decided(run.grant)) {
     await call(run.decision("ask"), { signal });
-    run.grant = await run.streamRecord("/grant", signal);
+    run.grant = await read(run, signal);
   }
   const began = performance.now();
   for (let turn = 0; ; turn += 1) {
@@ -41,8 +41,12 @@ export async function consent(run, again, signal) {
     if (took > PATIENCE_MS) throw undecided(PATIENCE_MS, run.script.receiver);
     await pause(BACK_OFF_MS[Math.min(turn, BACK_OFF_MS.length - 1)], signal, (wake) => { run.wake = wake; });
     await seen(signal);
-    run.grant = await run.streamRecord("/grant", signal);
+    run.grant = await read(run, signal);
   }
+}
+
+async function read(run, signal) {
+  return current(await run.streamRecord("/grant", signal));
 }
 
 const PENDING = { badge: { kind: "warn", word: "Pending" }, label: "Wait for the grant", path: "nothing is sent until then" };
@@ -50,9 +54,7 @@ const PENDING = { badge: { kind: "warn", word: "Pending" }, label: "Wait for the
 /** Draws the question, and while nobody has decided, what is waited for. */
 function drawAsked(run, grant, patience) {
   const exchange = grant.exchange ? asked(grant.exchange) : null;
-  run.set("ask", grant.state === "not_required"
-    ? { state: "done", badge: { kind: "idle", word: "Not required" }, label: "Nothing is asked", way: { at: 1 } }
-    : { ...askStep(grant), exchange, quiet: exchange !== null && grant.via !== "options" });
+  run.set("ask", { ...askStep(grant), exchange, quiet: exchange !== null && grant.via !== "options" });
   const wait = consented(grant) || decided(grant) ? null : waiting(grant, run.script, patience);
   const before = run.records.get("grant").waiting;
   if (exchange || wait) run.set("grant", { state: "working", exchange, quiet: true, waiting: wait, ...(wait ? PENDING : {}) });

@@ -348,7 +348,7 @@ export function show(main) {
   function draw() {
     render(html`
       <h1 tabindex="-1">Watch one event go all the way round</h1>
-      <p class="lead">Heliograph sends and receives security events, such as a session revoked or a device no longer trusted, between services that have agreed to warn each other. This Worker can be either side, so here it is both: it asks itself for consent, then publishes, signs, delivers, verifies and keeps one event.</p>
+      <p class="lead">Heliograph sends and receives security events, such as a session revoked or a device no longer trusted, between services that have agreed to warn each other. This Worker can be either side, so here it is both: it asks, grants, publishes, signs, delivers, verifies and keeps one event.</p>
       ${controls()}
       <div class="panel sequence" @keydown=${escape}>
         ${laneHeads(heads())}
