@@ -11,7 +11,7 @@ use crate::protocol::event::publish::NewEvent;
 use crate::protocol::jose::jws::Alg;
 use crate::protocol::metadata::DefaultSubjects;
 use crate::protocol::oauth::ScopeSet;
-use crate::protocol::operator_request::{OnDead, ReplayFrom};
+use crate::protocol::operator_request::{GrantAction, OnDead, ReplayFrom};
 use crate::protocol::record::{Malformed, Members, Record};
 use crate::protocol::set::Audience;
 use crate::protocol::status::Status;
@@ -150,6 +150,10 @@ pub enum TenantCommand {
         at_once: bool,
     },
     CreateStream(Box<NewStream>),
+    /// One of its streams is about to ask an endpoint of this host and port for its consent.
+    CountQuestion {
+        host: String,
+    },
     /// The streams of one client, or a page of all.
     Streams {
         client_id: Option<String>,
@@ -319,6 +323,22 @@ pub enum StreamCommand {
         window: Vec<Option<u32>>,
         on_dead: Option<OnDead>,
         more_available: Option<bool>,
+        /// One entry: the number, or that it is the setting's again.
+        request_rate: Vec<Option<u32>>,
+        legacy_origin_header: Option<bool>,
+    },
+    /// The endpoint's consent, for the operator.
+    Grant,
+    Decide {
+        action: GrantAction,
+    },
+    /// Somebody calls the handshake's callback.
+    CallBack {
+        /// SHA-256 of the secret, in hex.
+        secret: String,
+        posted: bool,
+        rate: Option<String>,
+        allowed: Option<String>,
     },
     Health,
     Deliveries,

@@ -108,6 +108,12 @@ impl EndpointUrl {
         self.0.as_str()
     }
 
+    /// Host and port.
+    pub fn authority(&self) -> String {
+        let port = self.0.port_or_known_default().unwrap_or_default();
+        format!("{}:{port}", self.0.host_str().unwrap_or_default())
+    }
+
     /// Scheme, host and any unusual port: `https://rp.example`.
     pub fn origin(&self) -> String {
         self.0.origin().ascii_serialization()
@@ -119,14 +125,22 @@ impl EndpointUrl {
 /// An entry whose path ends in `/` (a bare origin does) covers everything below it, any other exactly itself. Both sides
 /// are compared in serialised form, where dot segments are gone already.
 pub fn registered(url: &EndpointUrl, entries: &[String]) -> bool {
+    covers(&url.0, entries)
+}
+
+/// The same of a URL that was checked before, as it is stored.
+pub fn still_registered(url: &str, entries: &[String]) -> bool {
+    Url::parse(url).is_ok_and(|url| covers(&url, entries))
+}
+
+fn covers(url: &Url, entries: &[String]) -> bool {
     entries.iter().filter_map(|entry| Url::parse(entry).ok()).any(|entry| {
         let prefix = entry.path().ends_with('/') && entry.query().is_none() && entry.fragment().is_none();
         if !prefix {
-            return entry == url.0;
+            return entry == *url;
         }
-        entry.origin() == url.0.origin()
+        entry.origin() == url.origin()
             && url
-                .0
                 .path()
                 .strip_prefix(entry.path())
                 .is_some_and(|rest| !has_encoded_separator(rest))
@@ -234,7 +248,7 @@ fn check_public(url: &Url, policy: &UrlPolicy) -> Result<(), UrlError> {
 }
 
 /// Letters, digits and inner hyphens, as host names have them; the parser has made it lower case and A-label form.
-fn is_host_label(label: &str) -> bool {
+pub(super) fn is_host_label(label: &str) -> bool {
     (1..=63).contains(&label.len())
         && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
         && !label.starts_with('-')

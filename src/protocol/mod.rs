@@ -3,6 +3,7 @@
 pub mod client;
 pub mod endpoint_url;
 pub mod event;
+pub mod handshake;
 pub mod jose;
 pub mod json;
 pub mod list;

@@ -3,6 +3,7 @@
 pub mod ask;
 pub mod call;
 pub mod clients;
+pub mod consent;
 pub mod console;
 pub mod events;
 pub mod operate;

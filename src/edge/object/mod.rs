@@ -8,6 +8,7 @@ pub mod stub;
 pub mod tenant;
 
 mod children;
+mod consent;
 mod delivery;
 mod exchange;
 mod letters;
