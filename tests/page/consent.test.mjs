@@ -67,7 +67,8 @@ test('the endpoint is asked and grants before anything is sent, and both sides a
   await openStep(page, 9, 'Push the SET');
   const text = await step(page, 9).innerText();
   assert.match(text, /Pace\s+60 a minute, one at a time/);
-  assert.match(text, /Since the request before\s+[1-9](\.\d+)? s/, 'the question counts: the push waited its second');
+  const [, figure, unit] = text.match(/Since the request before\s+([\d.]+) (m?s)/);
+  assert.ok(Number(figure) * (unit === 's' ? 1000 : 1) > 900, `the question counts, so the push waits its second: ${figure} ${unit}`);
   await picture(page, 'consent-granted');
 
   await t.test('a consent that stands is not asked for again', async () => {

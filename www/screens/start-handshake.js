@@ -54,10 +54,12 @@ const PENDING = { badge: { kind: "warn", word: "Pending" }, label: "Wait for the
 /** Draws the question, and while nobody has decided, what is waited for. */
 function drawAsked(run, grant, patience) {
   const exchange = grant.exchange ? asked(grant.exchange) : null;
-  run.set("ask", { ...askStep(grant), exchange, quiet: exchange !== null && grant.via !== "options" });
+  // Only an endpoint that answers at once is seen at work between the question and its answer.
+  const quiet = exchange !== null && grant.via !== "options";
+  run.set("ask", { ...askStep(grant), exchange, quiet });
   const wait = consented(grant) || decided(grant) ? null : waiting(grant, run.script, patience);
   const before = run.records.get("grant").waiting;
-  if (exchange || wait) run.set("grant", { state: "working", exchange, quiet: true, waiting: wait, ...(wait ? PENDING : {}) });
+  if (exchange || wait) run.set("grant", { state: "working", exchange, quiet, waiting: wait, ...(wait ? PENDING : {}) });
   if (wait && !before) run.waits(wait);
 }
 
