@@ -12,8 +12,8 @@ use worker::{Env, HttpRequest, ResponseBuilder};
 use super::address::locate;
 use super::api::call::endpoint;
 use super::api::{
-    clients, consent, console, events, operate, poll, receive, sources, status, streams, subjects, tenants, token,
-    verification, watch, well_known,
+    clients, consent, console, events, operate, poll, receive, sources, status, streams, subjects, target, tenants,
+    token, verification, watch, well_known,
 };
 use super::context::{self, Edge};
 use super::error::{ApiError, ProblemBody};
@@ -62,7 +62,10 @@ fn router() -> Router {
             "/handshake/{stream_id}/{secret}",
             get(endpoint!(consent::call_back)).post(endpoint!(consent::call_back)),
         )
-        .route("/receive/{source_id}", post(endpoint!(receive::push)))
+        .route(
+            "/receive/{source_id}",
+            post(endpoint!(receive::push)).options(endpoint!(target::options)),
+        )
         .route(
             "/admin/tenants",
             get(endpoint!(tenants::list)).post(endpoint!(tenants::create)),
@@ -126,7 +129,13 @@ fn router() -> Router {
         )
         .route(
             "/admin/sources/{source_id}",
-            get(endpoint!(sources::show)).delete(endpoint!(sources::delete)),
+            get(endpoint!(sources::show))
+                .patch(endpoint!(sources::change))
+                .delete(endpoint!(sources::delete)),
+        )
+        .route(
+            "/admin/sources/{source_id}/grants",
+            get(endpoint!(target::grants)).post(endpoint!(target::decide)),
         )
         .route("/admin/sources/{source_id}/events", get(endpoint!(sources::events)))
         .fallback(|| async { ApiError::not_found() })

@@ -26,6 +26,9 @@ const REFUSED_SUFFIXES: [&str; 14] = [
     "example",
 ];
 
+/// Ports of other services, which are never called even if listed (SS-3).
+const REFUSED_PORTS: [u16; 10] = [22, 25, 53, 445, 2375, 3306, 5432, 6379, 9200, 11211];
+
 /// What the deployment allows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UrlPolicy {
@@ -34,6 +37,8 @@ pub struct UrlPolicy {
     pub allow_loopback: bool,
     /// Our own `host` or `host:port` (no port: the scheme's default). Only `/receive/{source_id}` may be called there.
     pub own_host: Option<String>,
+    /// Ports beside 443 that the operator listed (SS-3).
+    pub ports: Vec<u16>,
 }
 
 impl UrlPolicy {
@@ -43,6 +48,7 @@ impl UrlPolicy {
         Self {
             allow_loopback,
             own_host: issuer.map(|url| url.authority().to_owned()),
+            ports: Vec::new(),
         }
     }
 }
@@ -108,10 +114,17 @@ impl EndpointUrl {
         self.0.as_str()
     }
 
+    pub fn host(&self) -> String {
+        self.0.host_str().unwrap_or_default().to_owned()
+    }
+
+    pub fn port(&self) -> u16 {
+        self.0.port_or_known_default().unwrap_or_default()
+    }
+
     /// Host and port.
     pub fn authority(&self) -> String {
-        let port = self.0.port_or_known_default().unwrap_or_default();
-        format!("{}:{port}", self.0.host_str().unwrap_or_default())
+        format!("{}:{}", self.host(), self.port())
     }
 
     /// Scheme, host and any unusual port: `https://rp.example`.
@@ -231,7 +244,10 @@ fn check_public(url: &Url, policy: &UrlPolicy) -> Result<(), UrlError> {
         Some(_) => return Err(UrlError::IpAddress),
         None => return Err(UrlError::Syntax),
     };
-    if url.port().is_some() {
+    if url
+        .port()
+        .is_some_and(|port| REFUSED_PORTS.contains(&port) || !policy.ports.contains(&port))
+    {
         return Err(UrlError::Port);
     }
     let labels: Vec<&str> = name.split('.').collect();

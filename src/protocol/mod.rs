@@ -1,6 +1,7 @@
 //! Floor 1: the standards as types and rules. Pure and total: no clock, no I/O, no randomness, no panic.
 
 pub mod client;
+pub mod cloudevent;
 pub mod endpoint_url;
 pub mod event;
 pub mod handshake;

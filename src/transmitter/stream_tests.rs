@@ -72,6 +72,8 @@ fn event(event_type: &str, id: Option<&str>) -> NewEvent {
         event: json!({}),
         txn: None,
         toe: Some(7),
+        traceparent: None,
+        tracestate: None,
     }
 }
 

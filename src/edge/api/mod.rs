@@ -14,6 +14,7 @@ pub mod sources;
 pub mod status;
 pub mod streams;
 pub mod subjects;
+pub mod target;
 pub mod tenants;
 pub mod token;
 pub mod verification;

@@ -236,6 +236,7 @@ impl TenantObject {
             audience: new.audience,
             description: new.description,
             jwks: new.jwks,
+            target: new.target,
             authorization_hash: new.authorization_hash,
             created_at: now_ms(),
             rev: 1,

@@ -5,6 +5,7 @@ pub mod serve;
 pub mod source;
 pub mod stream;
 pub mod stub;
+mod target;
 pub mod tenant;
 
 mod children;

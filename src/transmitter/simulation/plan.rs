@@ -178,6 +178,8 @@ pub fn published(subject: usize, n: usize, other: bool) -> Published {
         },
         txn: None,
         toe: None,
+        traceparent: None,
+        tracestate: None,
     };
     Published::new(event, "pub", String::new()).unwrap()
 }
