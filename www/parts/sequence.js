@@ -4,7 +4,7 @@
 import { html, nothing } from "../vendor/lit-html.js";
 import { line, path as clippedPath } from "../text.js";
 import { took } from "../time.js";
-import { badge } from "./badge.js";
+import { badge, glyph } from "./badge.js";
 import { time } from "./time.js";
 import { exchangeView } from "./exchange.js";
 import { problemNotice } from "./notice.js";
@@ -38,7 +38,7 @@ export function stepRow({ step, record, label, ends, view, share, preview, actio
       </summary>
       <div class="inside">
         ${record.problem ? problemNotice(record.problem, action) : nothing}
-        ${record.outcome ? html`<p class="outcome">${badge(mark.kind, mark.word)} ${line(record.outcome)}</p>` : nothing}
+        ${record.outcome ? html`<p class="outcome">${glyph(mark.kind)}<span>${line(record.outcome)}</span></p>` : nothing}
         ${beside}
         <p class="purpose">${step.what}</p>
         ${record.note ? html`<p class="note"><bdi>${line(record.note, 400)}</bdi></p>` : nothing}
