@@ -72,8 +72,8 @@ test('the endpoint is asked and grants before anything is sent, and both sides a
 
   await openStep(page, 9, 'Push the SET');
   assert.match(await step(page, 9).innerText(), /Pace\s+60 a minute, one at a time/);
-  assert.ok(await gap(page) > 900, 'the question counts, so the push waits its second');
   await picture(page, 'consent-granted');
+  assert.ok(await gap(page) > 900, 'the question counts, so the push waits its second');
 
   await t.test('a consent that stands is not asked for again', async () => {
     await runButton(page).click();
