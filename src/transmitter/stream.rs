@@ -313,6 +313,11 @@ pub struct Published {
     pub txn: String,
     /// Seconds since 1970.
     pub toe: Option<i64>,
+    /// The trace that it belongs to. No part of what it says: another attempt may be another span.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracestate: Option<String>,
     /// Which events it must not overtake.
     pub lane: Lane,
     /// What tells a harmless retry from another event under the same id.
@@ -348,6 +353,8 @@ impl Published {
             event: inside,
             txn,
             toe: event.toe,
+            traceparent: event.traceparent,
+            tracestate: event.tracestate,
             content: content_hash(content.as_bytes()),
         })
     }
