@@ -72,6 +72,8 @@ pub const ROUTES: &[Route] = &[
     route("POST", "/ssf/verification", Manager, Json),
     route("POST", "/ssf/poll/{stream_id}", Manager, Json),
     route("POST", "/events", Publisher, Json),
+    route("GET", "/handshake/{stream_id}/{secret}", Anyone, Nothing),
+    route("POST", "/handshake/{stream_id}/{secret}", Anyone, Nothing),
     route("POST", "/receive/{source_id}", Transmitter, Set),
     route("GET", "/admin/tenants", Operator, Nothing),
     route("POST", "/admin/tenants", Operator, Json),
@@ -104,6 +106,8 @@ pub const ROUTES: &[Route] = &[
         Json,
     ),
     route("POST", "/admin/streams/{stream_id}/dead-letters/purge", Operator, Json),
+    route("GET", "/admin/streams/{stream_id}/grant", Operator, Nothing),
+    route("POST", "/admin/streams/{stream_id}/grant", Operator, Json),
     route("POST", "/admin/streams/{stream_id}/replay", Operator, Json),
     route("GET", "/admin/sources", Operator, Nothing),
     route("POST", "/admin/sources", Operator, Json),
@@ -119,6 +123,7 @@ impl Route {
             .pattern
             .replace("{stream_id}", &world.polled.id)
             .replace("{jti}", &world.dead_jti)
+            .replace("{secret}", "nobody-was-told-this")
             .replace("{source_id}", &world.source.id)
             .replace("{client_id}", &world.acme.client_id)
             .replace("{tenant}", TENANT);
@@ -150,11 +155,18 @@ impl Route {
             ("POST", "/admin/streams/{stream_id}/explain") => (event("evt-good", "ana@example.com"), 200),
             ("POST", "/admin/streams/{stream_id}/dead-letters/redrive") => (json!({"all": true}), 200),
             ("POST", "/admin/streams/{stream_id}/dead-letters/purge") => (json!({"all": true}), 200),
+            // It was read to its end: a stream that is polled has nobody to ask.
+            ("POST", "/admin/streams/{stream_id}/grant") => (json!({"action": "ask"}), 409),
             // Everything since an instant that is yet to come is nothing.
             ("POST", "/admin/streams/{stream_id}/replay") => (json!({"since": 9_007_199_254_740_991_u64}), 200),
             ("POST", "/admin/sources") => (json!({"issuer": "https://idp.example", "audience": ACME_AUDIENCE}), 201),
             other => panic!("no good body for {other:?}"),
         }
+    }
+
+    /// Whether it belongs to the handshake of web hooks, which has answers of its own to ids that nobody has and to `HEAD`.
+    pub fn is_of_the_handshake(&self) -> bool {
+        self.pattern.starts_with("/handshake/")
     }
 
     /// Somebody who may.
@@ -188,8 +200,9 @@ pub fn patterns() -> Vec<(&'static str, BTreeSet<&'static str>)> {
             None => patterns.push((route.pattern, BTreeSet::from([route.method]))),
         }
     }
-    for (_, methods) in &mut patterns {
-        if methods.contains("GET") {
+    for (pattern, methods) in &mut patterns {
+        // WH-4.1-23: what merely looks at a link must not agree to anything.
+        if methods.contains("GET") && !pattern.starts_with("/handshake/") {
             methods.insert("HEAD");
         }
     }
