@@ -34,7 +34,8 @@ fn an_id_that_nobody_has_is_not_found() {
         .into_iter()
         .map(|id| id.replace(' ', "%20").replace('é', "%c3%a9"))
         .collect();
-    for route in ROUTES.iter().filter(|route| route.pattern.contains('{')) {
+    let with_id = |route: &&Route| route.pattern.contains('{') && route.method != "OPTIONS";
+    for route in ROUTES.iter().filter(with_id) {
         let (before, rest) = route.pattern.split_once('{').expect("a parameter");
         let (_, after) = rest.split_once('}').expect("a parameter ends");
         let client = route.client(&world);
@@ -126,6 +127,35 @@ fn a_callback_that_nobody_was_told_of_is_as_unknown_as_its_stream() {
         let below = format!("/t/{TENANT}/handshake/{}/x", world.pushed.id);
         world.problem(&anyone, &Bad::bare(method, &below), 404);
     }
+    world.assert_unchanged();
+}
+
+/// WH-4.2-15, WH-4.2-18
+#[test]
+fn who_may_not_push_does_not_learn_whether_there_is_a_source() {
+    let world = World::start();
+    let anyone = world.instance.anyone();
+    let forged = "0123456789abcdef".repeat(4);
+    let mut answers = BTreeSet::new();
+    for id in [world.source.id.as_str(), &world.polled.id, &forged, "x", "%00"] {
+        let path = format!("/receive/{id}");
+        // A browser asks for its pages, and an asker who does not say who he is asks for nothing.
+        let preflight = [
+            ("origin", "https://page.example"),
+            ("access-control-request-method", "POST"),
+        ];
+        for headers in [&[][..], &preflight] {
+            let answer = anyone.send("OPTIONS", &path, headers, b"", 405);
+            assert_problem(&answer, 405);
+            assert_eq!(answer.header("allow"), Some("POST, OPTIONS"), "{answer}");
+            assert_eq!(answer.header("access-control-allow-origin"), None, "{answer}");
+        }
+        for origin in ["tx.example.com", "", "https://tx.example.com", "a.example, b.example"] {
+            let answer = anyone.send("OPTIONS", &path, &[("webhook-request-origin", origin)], b"", 403);
+            answers.insert(format!("{:?}", without_request_id(&answer)));
+        }
+    }
+    assert_eq!(answers.len(), 1, "{answers:?}");
     world.assert_unchanged();
 }
 

@@ -75,6 +75,7 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/handshake/{stream_id}/{secret}", Anyone, Nothing),
     route("POST", "/handshake/{stream_id}/{secret}", Anyone, Nothing),
     route("POST", "/receive/{source_id}", Transmitter, Set),
+    route("OPTIONS", "/receive/{source_id}", Anyone, Nothing),
     route("GET", "/admin/tenants", Operator, Nothing),
     route("POST", "/admin/tenants", Operator, Json),
     route("GET", "/admin/tenants/{tenant}", Operator, Nothing),
@@ -112,7 +113,10 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/admin/sources", Operator, Nothing),
     route("POST", "/admin/sources", Operator, Json),
     route("GET", "/admin/sources/{source_id}", Operator, Nothing),
+    route("PATCH", "/admin/sources/{source_id}", Operator, Json),
     route("DELETE", "/admin/sources/{source_id}", Operator, Nothing),
+    route("GET", "/admin/sources/{source_id}/grants", Operator, Nothing),
+    route("POST", "/admin/sources/{source_id}/grants", Operator, Json),
     route("GET", "/admin/sources/{source_id}/events", Operator, Nothing),
 ];
 
@@ -159,6 +163,11 @@ impl Route {
             ("POST", "/admin/streams/{stream_id}/grant") => (json!({"action": "ask"}), 409),
             // Everything since an instant that is yet to come is nothing.
             ("POST", "/admin/streams/{stream_id}/replay") => (json!({"since": 9_007_199_254_740_991_u64}), 200),
+            ("PATCH", "/admin/sources/{source_id}") => (json!({"description": "Good"}), 200),
+            // It was read to its end: nobody of that name asked.
+            ("POST", "/admin/sources/{source_id}/grants") => {
+                (json!({"origin": "tx.example.com", "action": "approve"}), 404)
+            }
             ("POST", "/admin/sources") => (json!({"issuer": "https://idp.example", "audience": ACME_AUDIENCE}), 201),
             other => panic!("no good body for {other:?}"),
         }
@@ -166,7 +175,7 @@ impl Route {
 
     /// Whether it belongs to the handshake of web hooks, which has answers of its own to ids that nobody has and to `HEAD`.
     pub fn is_of_the_handshake(&self) -> bool {
-        self.pattern.starts_with("/handshake/")
+        self.pattern.starts_with("/handshake/") || self.method == "OPTIONS"
     }
 
     /// Somebody who may.

@@ -202,6 +202,7 @@ impl World {
             "health": health,
             "dead_letters": dead,
             "grant": operator.get(&grant, 200),
+            "origins": operator.get(&format!("/admin/sources/{}/grants", self.source.id), 200),
             "inbox": self.source.page(&self.instance, ""),
             "keys": self.instance.anyone().get("/jwks.json", 200),
         })
