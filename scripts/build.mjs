@@ -44,6 +44,9 @@ export async function build(profile) {
 /** What rustc's output may use: named one by one, so that a newer binaryen does not add what workerd cannot read yet. */
 const FEATURES = ['bulk-memory', 'exception-handling', 'multivalue', 'mutable-globals', 'nontrapping-float-to-int', 'reference-types', 'sign-ext'];
 
+/** A function with one caller is inlined there when it is smaller than this. Without a bound, functions of 70 KB come about that compress badly. */
+const INLINE_BELOW = 20;
+
 /**
  * Optimises for size and drops the names of functions. worker-build's own step would keep them. Functions of one module lie
  * side by side: what is alike compresses better where it is close. Nothing of Rust's lies in the first KB of the memory, which is
@@ -51,7 +54,8 @@ const FEATURES = ['bulk-memory', 'exception-handling', 'multivalue', 'mutable-gl
  */
 async function optimise(directory, wasmOpt) {
   const wasm = inRoot(directory, 'index_bg.wasm');
-  await run(wasmOpt, [wasm, '-o', wasm, '-Oz', '--low-memory-unused', '--reorder-functions-by-name', '--strip-debug', ...FEATURES.map((feature) => `--enable-${feature}`)]);
+  const passes = ['-Os', `--one-caller-inline-max-function-size=${INLINE_BELOW}`, '--low-memory-unused', '--reorder-functions-by-name', '--strip-debug'];
+  await run(wasmOpt, [wasm, '-o', wasm, ...passes, ...FEATURES.map((feature) => `--enable-${feature}`)]);
 }
 
 function reportSize(directory, profile) {
