@@ -8,6 +8,7 @@ import { gzipSync } from 'node:zlib';
 import { inRoot } from './lib/paths.mjs';
 import { Failure, main, mergeEnv, run } from './lib/run.mjs';
 import { note, step } from './lib/step.mjs';
+import { namedByLikeness } from './build/likeness.mjs';
 import { isCurrent, stampOf, writeStamp } from './build/stamp.mjs';
 import { setup } from './setup.mjs';
 
@@ -48,14 +49,16 @@ const FEATURES = ['bulk-memory', 'exception-handling', 'multivalue', 'mutable-gl
 const INLINE_BELOW = 20;
 
 /**
- * Optimises for size and drops the names of functions. worker-build's own step would keep them. Functions of one module lie
- * side by side: what is alike compresses better where it is close. Nothing of Rust's lies in the first KB of the memory, which is
- * the far end of the stack.
+ * Optimises for size and drops the names of functions. worker-build's own step would keep them. Nothing of Rust's lies in the
+ * first KB of the memory, which is the far end of the stack.
  */
 async function optimise(directory, wasmOpt) {
   const wasm = inRoot(directory, 'index_bg.wasm');
-  const passes = ['-Os', `--one-caller-inline-max-function-size=${INLINE_BELOW}`, '--low-memory-unused', '--reorder-functions-by-name', '--strip-debug'];
-  await run(wasmOpt, [wasm, '-o', wasm, ...passes, ...FEATURES.map((feature) => `--enable-${feature}`)]);
+  const pass = (...flags) => run(wasmOpt, [wasm, '-o', wasm, ...flags, '--strip-debug', ...FEATURES.map((feature) => `--enable-${feature}`)]);
+  await pass('-Os', `--one-caller-inline-max-function-size=${INLINE_BELOW}`, '--low-memory-unused');
+  fs.writeFileSync(wasm, namedByLikeness(fs.readFileSync(wasm)));
+  // Without what -Os does on writing, the wasm would grow again.
+  await pass('--reorder-functions-by-name', '--optimize-level=2', '--shrink-level=1', '--generate-stack-ir', '--optimize-stack-ir');
 }
 
 function reportSize(directory, profile) {
