@@ -494,6 +494,8 @@ pub enum SourceCommand {
 pub struct Asker {
     /// In compared form.
     pub origin: String,
+    /// As it was written: it is answered so.
+    pub written: String,
     pub rate: Option<Rate>,
     pub callback: Option<String>,
     /// The request as it may be shown.

@@ -38,6 +38,11 @@ const REFUSED_SUFFIXES: [&str; 22] = [
     "metadata.platformequinix.com",
 ];
 
+/// Whether no request of ours ever goes to this port (SS-3).
+pub fn is_refused_port(port: u16) -> bool {
+    REFUSED_PORTS.contains(&port)
+}
+
 /// What the deployment allows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UrlPolicy {

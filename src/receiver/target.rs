@@ -6,6 +6,7 @@ mod grants;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::protocol::endpoint_url::is_refused_port;
 use crate::protocol::handshake::{Rate, allows, normal_origin};
 use crate::protocol::json::put;
 use crate::protocol::list;
@@ -13,7 +14,10 @@ use crate::protocol::operator_request::rate;
 use crate::protocol::problem::{self, Invalid, Problem};
 use crate::protocol::record::Record;
 
-pub use grants::{Callback, CallbackState, Grant, GrantState, MAX_WAITING, SCHEMA, Via, all, callback_due, find, save};
+pub use grants::{
+    Callback, CallbackState, Grant, GrantState, MAX_WAITING, SCHEMA, Via, all, any_was_granted, callback_due, find,
+    paid_until, save, save_paid_until,
+};
 
 /// Most origins and callback hosts of a source.
 const MAX_ENTRIES: usize = 20;
@@ -139,7 +143,7 @@ impl Target {
         let allowed = self.allowed_origins.iter().any(|allowed| allows(allowed, origin));
         match self.handshake {
             Mode::Operator if state == Some(GrantState::Granted) => {
-                let decided = known.and_then(|known| known.allowed_rate).unwrap_or(Rate::Unlimited);
+                let decided = known.and_then(|known| known.approved_rate).unwrap_or(Rate::Unlimited);
                 Judgement::Granted(requested.map_or(decided, |requested| requested.min(decided)))
             }
             Mode::Operator => Judgement::Later,
@@ -147,6 +151,17 @@ impl Target {
             Mode::Callback if allowed => Judgement::CalledBack(self.rate_for(requested)),
             Mode::Answer | Mode::Callback => Judgement::Refused,
         }
+    }
+
+    /// Whether an origin that was granted may push still.
+    pub fn lets_in(&self, grant: &Grant) -> bool {
+        grant.state == GrantState::Granted
+            && (grant.via == Some(Via::Operator)
+                || self.handshake == Mode::Operator
+                || self
+                    .allowed_origins
+                    .iter()
+                    .any(|allowed| allows(allowed, &grant.origin)))
     }
 
     /// Whether a callback at this host and port may be called without asking anybody (WH-4.1-28, WH-4.1-31).
@@ -199,6 +214,9 @@ fn callback_host(value: &Value) -> Result<String, Invalid> {
         None => ("", name),
     };
     let plain = normal_origin(plain).ok_or_else(wrong)?;
+    if port.is_some_and(is_refused_port) {
+        return Err(Invalid::here(Problem::Refused("has a port of another kind of service")));
+    }
     Ok(match port.filter(|port| *port != 443) {
         Some(port) => format!("{star}{plain}:{port}"),
         None => format!("{star}{plain}"),

@@ -46,12 +46,13 @@ pub async fn options(call: Call) -> Result<Response, ApiError> {
             .transpose(),
     };
     let rate = rate.map_err(|()| ApiError::bad_request("WebHook-Request-Rate must be a whole number above 0."))?;
-    let origin = one(headers, REQUEST_ORIGIN).and_then(normal_origin);
-    let (Some(origin), Ok(source)) = (origin, edge.any_source(&source_id)) else {
+    let written = one(headers, REQUEST_ORIGIN).unwrap_or_default();
+    let (Some(origin), Ok(source)) = (normal_origin(written), edge.any_source(&source_id)) else {
         return Ok(answer(StatusCode::FORBIDDEN, &[]));
     };
     let asker = Asker {
-        origin: origin.clone(),
+        origin,
+        written: written.to_owned(),
         rate,
         callback: one(headers, REQUEST_CALLBACK).map(str::to_owned),
         request: json!({
@@ -64,7 +65,7 @@ pub async fn options(call: Call) -> Result<Response, ApiError> {
         Ok(SourceReply::Granted(Some(rate))) => Ok(answer(
             StatusCode::OK,
             // The one that asked, not `*`: what others see of it is of no use to them (WH-4.2-16).
-            &[(ALLOWED_ORIGIN, &origin), (ALLOWED_RATE, &rate.text())],
+            &[(ALLOWED_ORIGIN, written), (ALLOWED_RATE, &rate.text())],
         )),
         Ok(SourceReply::Granted(None)) => Ok(answer(StatusCode::OK, &[])),
         Err(Refusal::OriginRefused | Refusal::Gone | Refusal::NotFound) => Ok(answer(StatusCode::FORBIDDEN, &[])),
@@ -107,14 +108,17 @@ fn one<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 /// Whom a push says it comes from: by the header of today, or by the one of old (WH-2.1-8).
 pub fn origin_of_push(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
-    let (now, old) = (one(headers, REQUEST_ORIGIN), one(headers, "origin"));
-    let (now, old) = (now.and_then(normal_origin), old.and_then(normal_origin));
-    match (now, old) {
-        (Some(now), Some(old)) if now != old => Err(ApiError::Set(ErrorBody::new(
+    let read = |name: &str| {
+        headers
+            .contains_key(name)
+            .then(|| one(headers, name).and_then(normal_origin))
+    };
+    match (read(REQUEST_ORIGIN), read("origin")) {
+        (Some(now), Some(old)) if now != old || now.is_none() => Err(ApiError::Set(ErrorBody::new(
             SetErr::InvalidRequest,
             "WebHook-Request-Origin and Origin differ",
         ))),
-        (now, old) => Ok(now.or(old)),
+        (now, old) => Ok(now.or(old).flatten()),
     }
 }
 

@@ -8,6 +8,7 @@ use crate::edge::command::{Answer, Asker, Refusal, SourceReply};
 use crate::edge::crypto;
 use crate::edge::http::{self, NoAnswer, Outgoing, OutgoingHeaders};
 use crate::edge::log::{self, Level};
+use crate::edge::together::together;
 use crate::protocol::endpoint_url::{EndpointUrl, UrlPolicy};
 use crate::protocol::handshake::{ALLOWED_ORIGIN, ALLOWED_RATE, Rate};
 use crate::receiver::source::Source;
@@ -25,14 +26,23 @@ const CALLBACK_PLACE: &str = "callback";
 /// Waits between attempts of a callback, in units of the setting; after the last one it has failed (WH-4.1-29).
 const CALLBACK_STEPS: [u64; 3] = [1, 5, 30];
 
-/// Time for a callback's answer.
-const CALLBACK_TIMEOUT_MS: u32 = 10_000;
-
 /// Questions a minute that are answered.
 const QUESTIONS_PER_MINUTE: u32 = 60;
 
-/// Who may push, with how fast each does; read from storage once.
-pub type Granted = Vec<(String, Option<u32>, Pace)>;
+/// An origin that may push, with how fast it does.
+#[derive(Clone, Copy, Default)]
+pub struct Pusher {
+    rate: Option<u32>,
+    pace: Pace,
+    /// Paid for as far as is written down, in microseconds.
+    reserved_us: u64,
+}
+
+/// So much more is written down than is paid, so that it does not have to be for every push.
+const LEAD_US: u64 = 2_000_000;
+
+/// Who may push; read from storage once.
+pub type Granted = Vec<(String, Pusher)>;
 
 impl SourceObject {
     /// Answers an origin that asks, and remembers it.
@@ -57,21 +67,25 @@ impl SourceObject {
             state: GrantState::Pending,
             requested_rate: asker.rate,
             allowed_rate: None,
+            approved_rate: None,
             asked_at: now,
             decided_at: None,
             via: None,
             callback,
-            exchange: json!({"request": asker.request, "response": answer(&asker.origin, judgement)}),
+            exchange: json!({"request": asker.request, "response": answer(&asker.written, judgement)}),
         };
         match judgement {
             Judgement::Granted(rate) => grant.decide(GrantState::Granted, Some(rate), Via::Options, now),
-            // What was granted stands until the callback, or somebody, says otherwise.
-            _ => {
-                if let Some(before) = known.filter(|known| known.state == GrantState::Granted) {
-                    (grant.state, grant.allowed_rate) = (before.state, before.allowed_rate);
-                    (grant.via, grant.decided_at) = (before.via, before.decided_at);
-                }
-            }
+            Judgement::CalledBack(_) | Judgement::Later | Judgement::Refused => {}
+        }
+        // What was granted stands until the callback, or somebody, says otherwise; and what the operator decided is his.
+        if let Some(before) = known.filter(|known| known.state == GrantState::Granted)
+            && (grant.state == GrantState::Pending || before.via == Some(Via::Operator))
+        {
+            let told = grant.allowed_rate;
+            (grant.state, grant.allowed_rate) = (before.state, told.or(before.allowed_rate));
+            (grant.via, grant.decided_at) = (before.via, before.decided_at);
+            grant.approved_rate = before.approved_rate;
         }
         self.source()?;
         target::save(&self.sql, &grant)?;
@@ -126,6 +140,7 @@ impl SourceObject {
                 let rate = approval.allowed_rate;
                 let rate = rate.unwrap_or_else(|| source.target.rate_for(grant.requested_rate));
                 grant.decide(GrantState::Granted, Some(rate), Via::Operator, now);
+                grant.approved_rate = Some(rate);
                 if let Some(callback) = grant.callback.as_mut()
                     && callback.state == CallbackState::Waiting
                 {
@@ -150,14 +165,19 @@ impl SourceObject {
     pub(super) async fn call_back(&self) -> Answer<()> {
         let source = self.source()?;
         let now = now_ms();
-        for grant in target::all(&self.sql)? {
+        let is_due = |grant: &Grant| {
             let due = grant.callback.as_ref().and_then(|callback| callback.next_at);
-            if !grant.awaits_call() || due.is_none_or(|at| at > now) {
-                continue;
-            }
+            grant.awaits_call() && due.is_some_and(|at| at <= now)
+        };
+        let due: Vec<Grant> = target::all(&self.sql)?.into_iter().filter(is_due).collect();
+        // All at once: one that hangs does not hold up the others.
+        let calls = together(due.iter().map(async |grant| {
             let decided = grant.allowed_rate.filter(|_| grant.via == Some(Via::Operator));
             let rate = decided.unwrap_or_else(|| source.target.rate_for(grant.requested_rate));
-            let called = self.call(&source, &grant, rate).await;
+            (rate, self.call(&source, grant, rate).await)
+        }))
+        .await;
+        for (grant, (rate, called)) in due.iter().zip(calls) {
             self.source()?;
             // Somebody may have decided otherwise, or asked anew, meanwhile.
             let Some(mut grant) = target::find(&self.sql, &grant.origin)?
@@ -213,7 +233,7 @@ impl SourceObject {
             max_body: 1024,
             needs_body: |_| false,
         };
-        match http::send_within(&request, CALLBACK_TIMEOUT_MS).await {
+        match http::send_within(&request, settings.delivery.consent.timeout_ms).await {
             Ok(answer) if (200..300).contains(&answer.status) => Ok(()),
             Ok(answer) => Err(format!("the sender answered {}", answer.status)),
             Err(NoAnswer::Timeout) => Err("the sender did not answer in time".to_owned()),
@@ -242,30 +262,49 @@ impl SourceObject {
         }
         let mut slot = self.granted.borrow_mut();
         if slot.is_none() {
-            let granted = target::all(&self.sql)?.into_iter();
-            let granted = granted.filter(|grant| grant.state == GrantState::Granted);
-            let earlier = self.paces.take();
-            let pace = |origin: &str| earlier.iter().find(|(name, ..)| name == origin).map(|(.., pace)| *pace);
-            *slot = Some(
-                granted
-                    .map(|grant| {
-                        let pace = pace(&grant.origin).unwrap_or_default();
-                        (grant.origin.clone(), grant.pace(), pace)
-                    })
-                    .collect(),
-            );
+            *slot = Some(self.pushers(source)?);
         }
         let granted = slot.get_or_insert_default();
-        if granted.is_empty() {
+        if granted.is_empty() && !target::any_was_granted(&self.sql)? {
             return Ok(());
         }
-        let found = granted.iter_mut().find(|(name, ..)| Some(name.as_str()) == origin);
-        let Some((_, rate, pace)) = found else {
+        let found = granted.iter_mut().find(|(name, _)| Some(name.as_str()) == origin);
+        let Some((name, pusher)) = found else {
             return Err(Refusal::OriginRefused);
         };
-        let Some(rate) = *rate else { return Ok(()) };
-        pace.act(&Limit::granted(rate), now)
-            .map_err(|wait_ms| too_many(rate, wait_ms))
+        let Some(rate) = pusher.rate else { return Ok(()) };
+        let acted = pusher.pace.act(&Limit::granted(rate), now);
+        acted.map_err(|wait_ms| too_many(rate, wait_ms))?;
+        if pusher.pace.paid_until_us > pusher.reserved_us {
+            pusher.reserved_us = pusher.pace.paid_until_us + LEAD_US;
+            target::save_paid_until(&self.sql, name, pusher.reserved_us)?;
+        }
+        Ok(())
+    }
+
+    fn pushers(&self, source: &Source) -> Answer<Granted> {
+        let earlier = self.paces.take();
+        let mut granted = Granted::new();
+        for grant in target::all(&self.sql)? {
+            if !source.target.lets_in(&grant) {
+                continue;
+            }
+            let known = earlier.iter().find(|(name, _)| *name == grant.origin);
+            let pusher = match known {
+                Some((_, pusher)) => *pusher,
+                None => {
+                    let paid_until_us = target::paid_until(&self.sql, &grant.origin)?;
+                    Pusher {
+                        rate: None,
+                        pace: Pace { paid_until_us },
+                        reserved_us: paid_until_us,
+                    }
+                }
+            };
+            let rate = grant.pace();
+            granted.push((grant.origin, Pusher { rate, ..pusher }));
+        }
+        Ok(granted)
     }
 
     /// Who may push is read again from storage; how fast each did is remembered.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::delivery::meta::Migration;
+use crate::delivery::meta::{self, Migration};
 use crate::delivery::sql::{Sql, SqlError};
 use crate::protocol::handshake::Rate;
 use crate::protocol::record::{self, Record};
@@ -13,6 +13,9 @@ pub const SCHEMA: Migration = &[
     "CREATE TABLE origin (name TEXT PRIMARY KEY, waits INTEGER NOT NULL, at INTEGER NOT NULL, \
                                  record TEXT NOT NULL)",
 ];
+
+/// That somebody was granted once.
+const GRANTED: &str = "granted";
 
 /// Most origins that wait for a decision; the oldest makes room.
 pub const MAX_WAITING: u32 = 20;
@@ -68,6 +71,9 @@ pub struct Grant {
     pub state: GrantState,
     pub requested_rate: Option<Rate>,
     pub allowed_rate: Option<Rate>,
+    /// What the operator allowed, of which it may have asked for less.
+    #[serde(default)]
+    pub approved_rate: Option<Rate>,
     pub asked_at: u64,
     pub decided_at: Option<u64>,
     pub via: Option<Via>,
@@ -122,6 +128,20 @@ impl Grant {
     }
 }
 
+/// Whether any origin was ever granted: from then on origins are asked for.
+pub fn any_was_granted(sql: &dyn Sql) -> Result<bool, SqlError> {
+    Ok(meta::get(sql, GRANTED)?.is_some())
+}
+
+/// Until when an origin has paid for its rate, as far as that was written down, in microseconds.
+pub fn paid_until(sql: &dyn Sql, origin: &str) -> Result<u64, SqlError> {
+    Ok(meta::number(sql, &format!("pace {origin}"))?.unwrap_or(0))
+}
+
+pub fn save_paid_until(sql: &dyn Sql, origin: &str, paid_until_us: u64) -> Result<(), SqlError> {
+    meta::set(sql, &format!("pace {origin}"), &paid_until_us.to_string())
+}
+
 /// All origins, newest question first.
 pub fn all(sql: &dyn Sql) -> Result<Vec<Grant>, SqlError> {
     let rows = sql.exec("SELECT record FROM origin ORDER BY at DESC, name", &[])?;
@@ -148,6 +168,9 @@ pub fn save(sql: &dyn Sql, grant: &Grant) -> Result<(), SqlError> {
             text.as_str().into(),
         ],
     )?;
+    if grant.state == GrantState::Granted && !any_was_granted(sql)? {
+        meta::set(sql, GRANTED, "1")?;
+    }
     let most = if waits == 1 { MAX_WAITING } else { MAX_DECIDED };
     sql.exec(
         "DELETE FROM origin WHERE waits = ?1 AND name IN (SELECT name FROM origin WHERE waits = ?1 ORDER BY at DESC, name \

@@ -16,6 +16,7 @@ fn grant(origin: &str, state: GrantState, at: u64) -> Grant {
         state,
         requested_rate: Some(Rate::PerMinute(600)),
         allowed_rate: Some(Rate::PerMinute(90)),
+        approved_rate: None,
         asked_at: at,
         decided_at: None,
         via: None,
@@ -64,6 +65,8 @@ fn members_are_kept_in_their_compared_form() {
         ("callback_hosts", json!(["*"])),
         ("callback_hosts", json!(["tx.example:0x1"])),
         ("callback_hosts", json!(["tx.example:70000"])),
+        ("callback_hosts", json!(["tx.example:22"])),
+        ("callback_hosts", json!(["tx.example:0"])),
         ("callback_hosts", json!(["https://tx.example"])),
         ("callback_method", json!("PUT")),
         ("nonsense", json!(1)),
@@ -108,7 +111,10 @@ fn who_asks_is_judged_by_the_list_and_what_was_decided() {
     assert_eq!(later.judge(theirs, asked, None), Judgement::Refused);
     let by_hand = target(json!({"handshake": "operator"}));
     assert_eq!(by_hand.judge(theirs, asked, None), Judgement::Later);
-    let granted = grant(theirs, GrantState::Granted, 1);
+    let mut granted = grant(theirs, GrantState::Granted, 1);
+    (granted.via, granted.approved_rate) = (Some(Via::Operator), Some(Rate::PerMinute(90)));
+    granted.allowed_rate = Some(Rate::PerMinute(9));
+    assert!(by_hand.lets_in(&granted) && !Target::default().lets_in(&grant(theirs, GrantState::Granted, 1)));
     assert_eq!(
         by_hand.judge(theirs, asked, Some(&granted)),
         Judgement::Granted(Rate::PerMinute(90))
@@ -142,7 +148,11 @@ fn only_listed_hosts_are_called_back() {
 fn too_many_who_wait_make_room_and_never_for_those_who_were_decided_about() {
     let sql = TestSql::default();
     migrate(&sql, &[SCHEMA]).unwrap();
+    assert_eq!(any_was_granted(&sql), Ok(false));
     save(&sql, &grant("old.example", GrantState::Granted, 0)).unwrap();
+    assert_eq!(any_was_granted(&sql), Ok(true));
+    save_paid_until(&sql, "old.example", 7).unwrap();
+    assert_eq!((paid_until(&sql, "old.example"), paid_until(&sql, "o")), (Ok(7), Ok(0)));
     for n in 0..u64::from(MAX_WAITING) + 5 {
         save(&sql, &grant(&format!("o{n}.example"), GrantState::Pending, n + 1)).unwrap();
     }
