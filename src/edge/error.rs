@@ -105,6 +105,11 @@ impl ApiError {
         )
     }
 
+    /// A body that says it is of a kind that is not read here.
+    pub fn unsupported_format(detail: String) -> Self {
+        Self::problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type", detail)
+    }
+
     pub fn misdirected(origin: &str) -> Self {
         Self::problem(
             StatusCode::MISDIRECTED_REQUEST,
@@ -162,7 +167,7 @@ impl ApiError {
             }),
             Refusal::Conflict { detail } => Self::conflict(detail),
             Refusal::Full => Self::conflict("The outbox of the stream is full.".to_owned()),
-            Refusal::IdConflict { index } => Self::id_conflict(index),
+            Refusal::IdConflict { index } => Self::id_conflict(index, format!("/events/{index}/id")),
             Refusal::OriginRefused => Self::Denied(ErrorBody::new(
                 SetErr::AccessDenied,
                 "this endpoint has granted no pushes from there",
@@ -174,7 +179,7 @@ impl ApiError {
     }
 
     /// The event at this index of the request uses an id that stood for another event.
-    pub fn id_conflict(index: usize) -> Self {
+    pub fn id_conflict(index: usize, pointer: String) -> Self {
         Self::Problem(Problem {
             status: StatusCode::CONFLICT,
             title: "Conflict",
@@ -182,7 +187,7 @@ impl ApiError {
                 "The id of event {index} was used for another event within the last ten minutes. \
                  Streams that did not carry that one have taken this batch."
             ),
-            pointer: Some(format!("/events/{index}/id")),
+            pointer: Some(pointer),
             retry_after_s: None,
         })
     }

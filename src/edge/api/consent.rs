@@ -68,7 +68,7 @@ pub async fn call_back(call: Call) -> Result<Response, ApiError> {
             .headers()
             .get_all(name)
             .iter()
-            .filter_map(|value| value.to_str().ok())
+            .map(|value| value.to_str().unwrap_or("?"))
             .collect();
         (!values.is_empty()).then(|| values.join(","))
     };

@@ -155,10 +155,8 @@ impl SourceObject {
             if !grant.awaits_call() || due.is_none_or(|at| at > now) {
                 continue;
             }
-            let rate = match (grant.state, grant.allowed_rate) {
-                (GrantState::Granted, Some(rate)) => rate,
-                _ => source.target.rate_for(grant.requested_rate),
-            };
+            let decided = grant.allowed_rate.filter(|_| grant.via == Some(Via::Operator));
+            let rate = decided.unwrap_or_else(|| source.target.rate_for(grant.requested_rate));
             let called = self.call(&source, &grant, rate).await;
             self.source()?;
             // Somebody may have decided otherwise, or asked anew, meanwhile.
@@ -179,7 +177,7 @@ impl SourceObject {
                 }
                 callback.detail = called.as_ref().err().cloned();
             }
-            if called.is_ok() && grant.state == GrantState::Pending {
+            if called.is_ok() && grant.via != Some(Via::Operator) {
                 grant.decide(GrantState::Granted, Some(rate), Via::Callback, now_ms());
             }
             target::save(&self.sql, &grant)?;
