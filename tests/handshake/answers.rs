@@ -226,7 +226,7 @@ fn the_last_exchange_can_be_seen() {
     assert_eq!(exchange["error"], Value::Null);
     assert!(exchange["at"].is_u64() && exchange["ms"].is_u64(), "{exchange}");
 
-    let (_, unreachable) = world.asked(Reply::Close);
+    let (_endpoint, unreachable) = world.asked(Reply::Close);
     let exchange = &unreachable.wait_for_exchange()["exchange"];
     assert_eq!(exchange["response"], Value::Null);
     assert!(exchange["error"].is_string(), "{exchange}");

@@ -245,7 +245,7 @@ fn a_callback_is_used_thirty_times_a_minute() {
     let world = World::start(soon());
     let (endpoint, asked) = world.asked(later());
     let callback = callback_of(&endpoint.wait_for_ask(1));
-    let (_, neighbour) = world.asked(later());
+    let (_endpoint, neighbour) = world.asked(later());
     let anyone = world.instance.anyone();
     let started = Instant::now();
     let mut taken: u64 = 0;

@@ -255,6 +255,15 @@ fn a_client_that_is_never_asked_loses_what_is_not_registered() {
     let polled = client.acme.poll_stream();
     assert_eq!(polled.poll_now().len(), 0);
     assert_eq!((endpoint.asks().len(), endpoint.pushes().len()), (1, 0), "nobody asks");
+    // Nor is there anything that the operator could decide.
+    let path = format!("/admin/streams/{}/grant", stream.id);
+    for request in [
+        json!({"action": "ask"}),
+        json!({"action": "grant"}),
+        json!({"action": "revoke"}),
+    ] {
+        client.operator.send_json("POST", &path, &request, 409);
+    }
 
     client.change(&json!({"push_endpoints": [endpoint.url("/")]}));
     client.wait_for(&stream.id, "not_required");

@@ -59,8 +59,11 @@ fn a_host_is_asked_so_often_and_the_others_wait() {
     let tenant = Tenant::create(&world.instance, &json!({}));
     tenant.register(&json!({})).push_stream(&endpoint.url("/events"));
     endpoint.wait_for_ask(4);
-    // Whoever waits may be granted by hand.
-    crowded.decide(&json!({"action": "grant", "allowed_rate": "*"}), 200);
+    // Whoever waits may be granted by hand, without having been asked: at the rate that he was to be asked for.
+    crowded.stream.operate(&json!({"request_rate": 30}));
+    assert_eq!(crowded.grant()["requested_rate"], json!(30));
+    let granted = crowded.decide(&json!({"action": "grant"}), 200).json();
+    assert_members(&granted, &json!({"state": "granted", "allowed_rate": 30}), "by hand");
     world.publish(&["a1"]);
     endpoint.wait_for_push(1);
     assert_eq!(crate::outbox::ids(&pushed(&endpoint)), ["a1"]);

@@ -169,6 +169,26 @@ fn who_wants_the_stream_has_the_endpoint_asked_again() {
     }
 }
 
+/// Its receiver ends its own pause before the endpoint agrees: the endpoint decides, and nobody has to wish again.
+#[test]
+fn a_wish_that_is_taken_back_under_the_hold_is_gone_when_the_endpoint_agrees() {
+    let world = World::start(soon());
+    for wish in ["paused", "disabled"] {
+        let (endpoint, asked, _) = waiting(&world);
+        asked.stream.set_status_because(wish, Some("night shift"));
+        let answer = asked.stream.try_status(&json!({"status": "enabled"}), 202);
+        let told = asked.stream.without_id(answer.json());
+        assert_eq!(told["status"], json!("paused"), "{wish}");
+        assert_ne!(told["reason"], json!("night shift"), "{wish}");
+        let again = callback_of(&endpoint.wait_for_ask(2));
+        world.publish(&["a2"]);
+        asked.call("POST", &again, 200);
+        assert_eq!(asked.stream.status(), json!({"status": "enabled"}), "{wish}");
+        asked.wait_until_idle();
+        asked.stream.delete();
+    }
+}
+
 /// What nobody may wish asks nobody.
 #[test]
 fn an_operators_pause_is_not_ended_by_asking() {
@@ -177,7 +197,7 @@ fn an_operators_pause_is_not_ended_by_asking() {
     asked.wait_for("denied");
     asked.stream.operate(&json!({"status": "paused", "reason": "an audit"}));
     asked.stream.try_status(&json!({"status": "enabled"}), 403);
-    let (_, neighbour) = world.asked(Reply::status(403));
+    let (_endpoint, neighbour) = world.asked(Reply::status(403));
     neighbour.wait_for("denied");
     assert_eq!(endpoint.asks().len(), 1);
     assert_eq!(asked.grant()["state"], json!("denied"));
@@ -187,7 +207,7 @@ fn an_operators_pause_is_not_ended_by_asking() {
 #[test]
 fn a_stream_that_waits_for_consent_is_a_stream() {
     let world = World::start(soon());
-    let (_, asked, callback) = waiting(&world);
+    let (_endpoint, asked, callback) = waiting(&world);
     assert_eq!(asked.stream.read()["stream_id"], json!(asked.stream.id));
     let changed = asked.stream.patch(&json!({"description": "waits"}));
     assert_eq!(changed["description"], json!("waits"));

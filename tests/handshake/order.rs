@@ -72,7 +72,7 @@ fn an_event_that_was_tried_before_goes_on_afterwards() {
     });
     asked.decide(&json!({"action": "revoke"}), 200);
     assert!(asked.is_held());
-    let (_, neighbour) = world.agreed("*");
+    let (_endpoint, neighbour) = world.agreed("*");
     neighbour.wait_until_idle();
     assert_eq!(endpoint.pushes().len(), 1);
     endpoint.otherwise_consent(consent("*"));

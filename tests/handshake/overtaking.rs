@@ -99,3 +99,58 @@ fn a_callback_between_two_attempts_ends_them() {
     );
     assert_eq!(grant["handshake"]["next_attempt_at"], json!(null));
 }
+
+/// An answer to a question that nobody asks any more, because the stream changed meanwhile, means nothing.
+#[test]
+fn an_answer_that_comes_too_late_means_nothing() {
+    let world = World::start(soon());
+    let held = |reply: Reply| {
+        let endpoint = ScriptedReceiver::start();
+        let gate = endpoint.then_consent_held(reply);
+        let asked = world.asked_at(&endpoint.url("/events"));
+        endpoint.wait_for_ask(1);
+        (endpoint, gate, asked)
+    };
+    // Revoked while the endpoint was about to agree, and granted while it was about to refuse.
+    let (_endpoint, gate, asked) = held(consent("*"));
+    asked.decide(&json!({"action": "revoke"}), 200);
+    gate.open();
+    asked.wait_for_exchange();
+    assert_members(
+        &asked.grant(),
+        &json!({"state": "denied", "via": "operator"}),
+        "revoked",
+    );
+    asked.stream.delete();
+    let (_endpoint, gate, asked) = held(Reply::status(403));
+    asked.decide(&json!({"action": "grant", "allowed_rate": 5}), 200);
+    gate.open();
+    asked.wait_for_exchange();
+    let expected = json!({"state": "granted", "via": "operator", "allowed_rate": 5});
+    assert_members(&asked.grant(), &expected, "granted");
+    asked.stream.delete();
+
+    // T-H-10: the old endpoint agrees when it is none any more.
+    let (old, gate, asked) = held(consent("*"));
+    let new = ScriptedReceiver::start();
+    new.otherwise_consent(consent("77"));
+    asked
+        .stream
+        .patch(&json!({"delivery": {"method": crate::support::PUSH, "endpoint_url": new.url("/events")}}));
+    world.publish(&["a1"]);
+    assert_eq!(asked.grant()["state"], json!("pending"));
+    gate.open();
+    assert_eq!(asked.wait_for("granted")["allowed_rate"], json!(77));
+    new.wait_for_push(1);
+    assert_eq!((old.pushes().len(), old.asks().len(), new.asks().len()), (0, 1, 1));
+    asked.stream.delete();
+
+    // The stream itself is gone.
+    let (endpoint, gate, asked) = held(consent("*"));
+    let callback = callback_of(&endpoint.wait_for_ask(1));
+    asked.stream.delete();
+    gate.open();
+    asked.call("POST", &callback, 404);
+    world.agreed("*");
+    assert_eq!(endpoint.requests().len(), 1);
+}

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::harness::{Recorded, Reply, ScriptedReceiver, eventually};
 use crate::outbox::ids;
 
-use super::{Asked, World, callback_of, consent, later, now_ms, pushed, soon};
+use super::{Asked, World, callback_of, later, now_ms, pushed, soon};
 
 /// How much longer one request may take to arrive than another: threads of a busy machine.
 const JITTER: Duration = Duration::from_millis(500);
@@ -137,6 +137,21 @@ fn each_life_pays_for_the_one_before() {
     }
     asked.wait_until_idle();
     assert_paced(&endpoint.requests(), 60);
+}
+
+/// Whoever may revoke and grant does not get more through by it.
+#[test]
+fn a_consent_that_comes_back_does_not_begin_anew() {
+    let world = World::start(soon());
+    let (endpoint, asked) = world.agreed("60");
+    publish(&world, 6);
+    for nth in 1..=4 {
+        endpoint.wait_for_push(nth);
+        asked.decide(&json!({"action": "revoke"}), 200);
+        asked.decide(&json!({"action": "grant", "allowed_rate": 60}), 200);
+    }
+    asked.wait_until_idle();
+    assert_paced(&endpoint.pushes(), 60);
 }
 
 /// How long after one request another one came.

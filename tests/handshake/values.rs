@@ -98,13 +98,13 @@ fn rates() -> [(&'static str, Value); 7] {
 fn a_rate_is_a_number_above_zero_or_any() {
     let world = World::start(soon());
     for (text, rate) in rates() {
-        let (_, asked) = world.asked(consent(text));
+        let (_endpoint, asked) = world.asked(consent(text));
         let grant = asked.wait_until("the answer is known", |grant| grant["state"] != "pending");
         assert_members(&grant, &json!({"state": "granted", "allowed_rate": rate}), text);
         asked.stream.delete();
     }
     // More than anybody can send.
-    let (_, asked) = world.asked(consent("9999999999"));
+    let (_endpoint, asked) = world.asked(consent("9999999999"));
     let rate = asked.wait_for("granted")["allowed_rate"].clone();
     assert!(
         rate.as_u64().is_some_and(|rate| rate >= 1_000_000) || rate == "*",
@@ -121,7 +121,7 @@ fn a_rate_is_a_number_above_zero_or_any() {
     }
     for repeated in [["60", "60"], ["60", "*"], ["60", ""]] {
         let reply = consent(repeated[0]).header("webhook-allowed-rate", repeated[1]);
-        let (_, asked) = world.asked(reply);
+        let (_endpoint, asked) = world.asked(reply);
         let grant = asked.wait_until("the answer is known", |grant| grant["state"] != "pending");
         assert_eq!(grant["state"], json!("unsupported"), "{repeated:?}: WH-4.2-11");
         asked.stream.delete();
