@@ -51,7 +51,9 @@ fn the_callback_of_a_question_that_was_cut_off_is_good() {
 
 #[test]
 fn a_stream_that_was_created_is_asked_about_although_nobody_was_asked_yet() {
-    let mut world = World::start(soon().set("HANDSHAKE_TIMEOUT_MS", 500));
+    // A question that was cut off counts, and so does the next.
+    let options = soon().set("HANDSHAKE_TIMEOUT_MS", 500).set("HANDSHAKES_PER_HOST", 100);
+    let mut world = World::start(options);
     let endpoint = ScriptedReceiver::start();
     endpoint.otherwise_consent(consent("*"));
     for _ in 0..5 {
@@ -127,7 +129,10 @@ fn what_was_decided_stays_decided() {
         world.publish(&[&format!("a{round}")]);
         granted.wait_until_idle();
     }
-    assert_eq!(ids(&pushed(&agrees)), ["a0", "a1", "a2"]);
+    // What was acknowledged last may not be written down yet when the process dies: then it comes twice.
+    let mut arrived = ids(&pushed(&agrees));
+    arrived.dedup();
+    assert_eq!(arrived, ["a0", "a1", "a2"]);
     denied.call("POST", &callback_of(&refuses.wait_for_ask(1)), 404);
     unsupported.call("POST", &callback_of(&ignores.wait_for_ask(1)), 200);
     for endpoint in [&agrees, &refuses, &ignores] {
