@@ -10,6 +10,7 @@ mod bad_input;
 mod conformance;
 mod deliver;
 mod floors;
+mod handshake;
 mod harness;
 mod hell;
 mod kill;

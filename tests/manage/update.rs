@@ -34,7 +34,8 @@ fn requests() -> [Value; 2] {
 }
 
 fn streams(tenant: &Tenant) -> [Stream; 2] {
-    let receiver = tenant.receiver(&["https://acme.example/"]);
+    // So that an endpoint that is not registered is wrong.
+    let receiver = tenant.register(&json!({"push_endpoints": ["https://acme.example/"], "handshake": "never"}));
     requests().map(|request| receiver.stream(&request))
 }
 

@@ -33,7 +33,8 @@ impl World {
         let full = small.receiver(&[]);
         full.poll_stream();
         Self {
-            owner: tenant.receiver(&[&endpoint.url("/")]),
+            // Others are asked about endpoints that are not registered; here they are wrong.
+            owner: tenant.register(&json!({"push_endpoints": [endpoint.url("/")], "handshake": "never"})),
             rival: tenant.receiver(&[]),
             elsewhere: Tenant::create(instance, &json!({"streams_per_client": 1000})).receiver(&[]),
             full,

@@ -247,7 +247,10 @@ fn a_clients_rights_change_for_what_it_does_from_then_on() {
     let acme = Tenant::create(&instance, "acme", &json!({}));
     let operator = instance.operator();
     let receiver = ScriptedReceiver::start();
-    let client = acme.receiver(&instance, &json!({"push_endpoints": [receiver.url("/old/")]}));
+    let client = acme.receiver(
+        &instance,
+        &json!({"push_endpoints": [receiver.url("/old/")], "handshake": "never"}),
+    );
     let streams = acme.path("/ssf/streams");
     let old = client.push_stream(&receiver.url("/old/events"));
 

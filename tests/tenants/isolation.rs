@@ -330,7 +330,7 @@ fn an_endpoint_is_registered_for_a_client_of_one_tenant() {
     let receiver = ScriptedReceiver::start();
     let [acme, beta] = ["acme", "beta"].map(|name| Tenant::create(&instance, name, &json!({})));
     acme.receiver(&instance, &json!({"push_endpoints": [receiver.url("/")]}));
-    let other = beta.receiver(&instance, &json!({}));
+    let other = beta.receiver(&instance, &json!({"handshake": "never"}));
     let request = json!({"delivery": {"method": crate::support::PUSH, "endpoint_url": receiver.url("/events")}});
     let refused = other.api.send_json("POST", &beta.path("/ssf/streams"), &request, 400);
     assert_eq!(crate::support::pointer_of(&refused), "/delivery/endpoint_url");
