@@ -23,4 +23,5 @@ mod receive;
 mod smoke;
 mod subjects;
 mod support;
+mod target;
 mod tenants;
