@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod bad_input;
+mod cloudevents;
 mod conformance;
 mod deliver;
 mod floors;
