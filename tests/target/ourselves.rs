@@ -132,6 +132,36 @@ fn a_stream_to_ourselves_waits_for_the_operator_of_the_target() {
     ring.deliver(&["evt-1"]);
 }
 
+/// The same with somebody else: two deployments, of which each has only its own side.
+#[test]
+fn a_stream_to_another_deployment_is_granted_by_its_callback_and_delivers() {
+    let sender = Instance::start(Options::default());
+    let host = sender.origin().trim_start_matches("http://").to_owned();
+    let members = json!({"allowed_origins": [OURSELVES], "handshake": "callback", "callback_hosts": [host]});
+    let target = Instance::start(super::soon());
+    let source = Source::create(&target, &super::with(&sender.origin(), &members));
+    let delivery = json!({
+        "method": PUSH,
+        "endpoint_url": target.url(&source.receive_path()),
+        "authorization_header": source.authorization,
+    });
+    let stream = Acme::register(&sender, &[]).stream(&json!({"delivery": delivery}));
+    publish(&sender.operator(), &[event("evt-1", "ana@example.com")]);
+    eventually("the event is in the inbox", || {
+        (source.jtis(&target).len() == 1).then_some(())
+    });
+    let grant = sender.operator().get(&stream.admin_path("/grant"), 200);
+    assert_eq!(
+        (&grant["state"], &grant["via"]),
+        (&json!("granted"), &json!("callback_post"))
+    );
+    let seen = super::grants(&target, &source);
+    assert_eq!(
+        (&seen[0]["state"], &seen[0]["origin"]),
+        (&json!("granted"), &json!(OURSELVES))
+    );
+}
+
 /// A source that wants nothing from us is not pushed to.
 #[test]
 fn a_stream_to_a_source_that_does_not_allow_us_is_denied() {

@@ -1,5 +1,6 @@
 //! Good events in each mode, and what becomes of their attributes.
 
+use base64ct::{Base64, Encoding};
 use serde_json::{Value, json};
 
 use crate::support::{ACME_AUDIENCE, Acme, SESSION_REVOKED, Set, event};
@@ -240,7 +241,6 @@ fn our_own_form_stays_as_it_is() {
 /// CE-4-5: data in base64 is data all the same, where it says that it is JSON.
 #[test]
 fn data_in_base64_is_data() {
-    use base64ct::{Base64, Encoding};
     let world = World::start();
     let operator = world.tenant.operator();
     let encoded = Base64::encode_string(data().to_string().as_bytes());
@@ -272,7 +272,7 @@ fn publishing_needs_the_right_to_publish() {
     ] {
         structured(&client, &event, status);
         binary(&client, &event, status);
-        batched(&client, &[event.clone()], status);
+        batched(&client, std::slice::from_ref(&event), status);
         batched(&client, &[], status);
         // What is in the body is nothing to strangers.
         super::super::send(&client, "application/cloudevents+avro", &json!("x"), status);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use base64ct::{Base64, Encoding};
 use serde_json::{Value, json};
 
 use crate::harness::{Options, eventually};
@@ -197,7 +198,6 @@ fn a_secret_is_shown_once_and_seen_nowhere_else() {
         }
     }
     // Nor can it be read on disk, in base64 or as bytes.
-    use base64ct::{Base64, Encoding};
     for secret in [&old, &new] {
         let bytes = Base64::decode_vec(&bare(secret)).expect("base64");
         for needle in [bare(secret).into_bytes(), bytes] {
