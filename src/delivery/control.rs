@@ -44,6 +44,8 @@ pub enum Gate {
     Open,
     /// The stream is paused or disabled: its receiver hears of that, and of nothing else (SSF-8.1.5-2).
     UpdatesOnly,
+    /// The endpoint did not agree to anything: nothing leaves.
+    Closed,
 }
 
 /// The control events that wait, oldest first.
@@ -94,7 +96,11 @@ impl Control {
     pub fn waiting(&self, gate: Gate) -> impl Iterator<Item = &Item> {
         self.waiting
             .iter()
-            .filter(move |(kind, _)| gate == Gate::Open || *kind == Kind::StreamUpdated)
+            .filter(move |(kind, _)| match gate {
+                Gate::Open => true,
+                Gate::UpdatesOnly => *kind == Kind::StreamUpdated,
+                Gate::Closed => false,
+            })
             .map(|(_, item)| item)
     }
 
@@ -180,6 +186,7 @@ mod tests {
         let control = Control::load(&sql).unwrap();
         assert_eq!(jtis(&control, Gate::Open), [1, 2, 3]);
         assert_eq!(jtis(&control, Gate::UpdatesOnly), [2]);
+        assert!(jtis(&control, Gate::Closed).is_empty());
         let first = control.waiting(Gate::Open).next().unwrap();
         assert_eq!((first.claims(), first.at, first.lane), (&[1_u8][..], 5, CONTROL_LANE));
     }

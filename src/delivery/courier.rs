@@ -2,9 +2,13 @@
 //!
 //! A state machine without I/O: the object asks [`Courier::next`], pushes, and reports each answer to [`Courier::handle`].
 //! Up to `window` pushes are in flight. Events of one subject (a lane) go out one after the other; a lane that fails waits by
-//! itself while others pass it. Answers that concern the endpoint rather than an event hold the whole stream.
+//! itself while others pass it. Answers that concern the endpoint rather than an event hold the whole stream. A granted rate is
+//! kept, and several events share a request where the receiver asked for that.
 
-use std::collections::{BTreeMap, HashSet};
+mod batch;
+mod paced;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -16,6 +20,9 @@ use super::dead_letters::Death;
 use super::outbox::{Outbox, Pos};
 use super::retry::RetryPolicy;
 use super::sql::MAX_INT;
+
+pub use batch::Batch;
+use paced::Paced;
 
 /// Failures in a row, on whatever lanes, after which the endpoint itself is taken to be down: the stream waits, then probes
 /// with one event.
@@ -87,6 +94,8 @@ struct Kept {
     failures_in_a_row: u32,
     #[serde(default, skip_serializing_if = "is_false")]
     format_refused: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pace: Option<paced::Kept>,
 }
 
 fn is_false(value: &bool) -> bool {
@@ -132,7 +141,14 @@ pub struct Courier {
     failures_in_a_row: u32,
     /// The last event that was read was answered 415.
     format_refused: bool,
-    in_flight: BTreeMap<Pos, Lane>,
+    /// With the lane of each, and the first event of the request that it is in.
+    in_flight: BTreeMap<Pos, (Lane, Pos)>,
+    batch: Option<Batch>,
+    /// Events that a request with several was refused for: each goes out by itself.
+    alone: BTreeSet<Pos>,
+    pace: Option<Paced>,
+    /// What an earlier life knew of the pace.
+    kept_pace: paced::Kept,
 }
 
 impl Courier {
@@ -147,6 +163,10 @@ impl Courier {
             failures_in_a_row: kept.failures_in_a_row,
             format_refused: kept.format_refused,
             in_flight: BTreeMap::new(),
+            batch: None,
+            alone: BTreeSet::new(),
+            pace: None,
+            kept_pace: kept.pace.unwrap_or_default(),
         }
     }
 
@@ -162,6 +182,7 @@ impl Courier {
             hold: self.hold,
             failures_in_a_row: self.failures_in_a_row,
             format_refused: self.format_refused,
+            pace: self.kept_pace(),
         };
         if kept == Kept::default() {
             return String::new();
@@ -200,6 +221,9 @@ impl Courier {
     /// Forgets what an endpoint did: the events go to another one from here on.
     pub fn start_afresh(&mut self) {
         self.lanes.clear();
+        self.alone.clear();
+        self.pace = None;
+        self.kept_pace = paced::Kept::default();
         self.hold = None;
         self.failures_in_a_row = 0;
         self.format_refused = false;
@@ -229,7 +253,9 @@ impl Courier {
     pub fn next(&mut self, outbox: &Outbox, now: u64) -> Next {
         let (next, lane) = self.choose(outbox, now);
         if let Next::Push(pos) = next {
-            self.in_flight.insert(pos, lane);
+            self.in_flight.insert(pos, (lane, pos));
+            self.take_riders(outbox, pos, now);
+            self.pay(now);
         }
         next
     }
@@ -249,15 +275,17 @@ impl Courier {
             let comes = hold.until < NEVER && !outbox.is_empty();
             return (if comes { Next::WakeAt(hold.until) } else { Next::Idle }, none);
         }
-        // After a hold, or a row of failures, one event probes the endpoint before the others follow.
-        let probing = self.hold.is_some() || self.failures_in_a_row >= FAILURES_BEFORE_HOLD;
-        let limit = if probing { 1 } else { self.policy.window.max(1) };
-        if self.in_flight.len() >= limit {
+        let limit = if self.is_probing() {
+            1
+        } else {
+            self.policy.window.max(1)
+        };
+        if self.in_flight.iter().filter(|(pos, (_, head))| *pos == head).count() >= limit {
             return (Next::AwaitAnswer, none);
         }
         // With a window of 1 nothing overtakes anything: only the very first event comes into question.
         let candidates = if self.policy.window <= 1 { 1 } else { usize::MAX };
-        let mut passed: HashSet<Lane> = HashSet::new();
+        let mut passed: BTreeSet<Lane> = BTreeSet::new();
         let mut wake_at: Option<u64> = None;
         // What tells of the stream itself arrives before the events, not beside them; where it fails they do not wait for it.
         let telling = self.in_flight.keys().any(|pos| pos.seq < 0);
@@ -266,14 +294,17 @@ impl Courier {
                 break;
             }
             // After a replay an event may be under way that others stand before again.
-            if !passed.insert(item.lane) || self.in_flight.values().any(|in_flight| *in_flight == item.lane) {
+            if !passed.insert(item.lane) || self.in_flight.values().any(|(lane, _)| *lane == item.lane) {
                 continue;
             }
             match self.lanes.get(&item.lane) {
                 Some(failing) if failing.next_at > now => {
                     wake_at = Some(wake_at.map_or(failing.next_at, |at| at.min(failing.next_at)));
                 }
-                _ => return (Next::Push(item.pos), item.lane),
+                _ => match self.pace.map_or(0, |pace| pace.wait_ms(now)) {
+                    0 => return (Next::Push(item.pos), item.lane),
+                    wait_ms => return (Next::WakeAt(now + wait_ms), none),
+                },
             }
         }
         let next = match wake_at {
@@ -284,9 +315,14 @@ impl Courier {
         (next, none)
     }
 
+    /// After a hold, or a row of failures, one event probes the endpoint before the others follow.
+    fn is_probing(&self) -> bool {
+        self.hold.is_some() || self.failures_in_a_row >= FAILURES_BEFORE_HOLD
+    }
+
     /// Takes the verdict on a push that was in flight. `draw` is uniform in 0..1.
     pub fn handle(&mut self, pos: Pos, verdict: &Verdict, now: u64, draw: f64) -> Outcome {
-        let lane = self.in_flight.remove(&pos).unwrap_or_default();
+        let lane = self.in_flight.remove(&pos).map(|(lane, _)| lane).unwrap_or_default();
         let again = self.second_refusal(verdict);
         match again.as_ref().unwrap_or(verdict) {
             Verdict::Delivered => {
@@ -328,6 +364,9 @@ impl Courier {
                 } else {
                     None
                 };
+                if let Some(pace) = self.pace.as_mut().filter(|_| *reason == HoldReason::RetryAfter) {
+                    pace.ease(now);
+                }
                 let in_a_row = self.hold.map_or(0, |hold| hold.in_a_row).saturating_add(1);
                 let until = match not_before {
                     // Nobody is there any more: no time brings it back (WH-2.2-7).
@@ -362,7 +401,15 @@ impl Courier {
 
     /// Forgets one push whose answer says nothing any more: it went to an endpoint that is not the stream's now.
     pub fn forget(&mut self, pos: Pos) {
-        self.in_flight.remove(&pos);
+        self.in_flight.retain(|_, (_, head)| *head != pos);
+    }
+
+    /// Forgets a push that was chosen and not sent.
+    pub fn not_sent(&mut self, pos: Pos, now: u64) {
+        self.forget(pos);
+        if let Some(pace) = &mut self.pace {
+            pace.give_back(now);
+        }
     }
 
     /// Forgets a push whose run ended before its answer: it will be sent again.

@@ -440,7 +440,7 @@ fn attempts_are_the_events_own_and_no_change_of_the_window_forgets_a_wait() {
     // Another event of the subject comes first now: it has failed once, too, and not twice.
     courier.forget_in_flight();
     assert_eq!(courier.attempts(&[1; 8], at(1)), 0);
-    courier.in_flight.insert(at(1), [1; 8]);
+    courier.in_flight.insert(at(1), ([1; 8], at(1)));
     assert_eq!(
         courier.handle(at(1), &retry(), NOW + 100, 1.0),
         Outcome::RetryAt(NOW + 200)

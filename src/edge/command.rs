@@ -8,10 +8,11 @@ use serde_json::Value;
 use crate::delivery::bounds::Queued;
 use crate::protocol::client::ClientMetadata;
 use crate::protocol::event::publish::NewEvent;
+use crate::protocol::handshake::Rate;
 use crate::protocol::jose::jws::Alg;
 use crate::protocol::metadata::DefaultSubjects;
 use crate::protocol::oauth::ScopeSet;
-use crate::protocol::operator_request::{OnDead, ReplayFrom};
+use crate::protocol::operator_request::{GrantAction, OnDead, ReplayFrom};
 use crate::protocol::record::{Malformed, Members, Record};
 use crate::protocol::set::Audience;
 use crate::protocol::status::Status;
@@ -20,6 +21,7 @@ use crate::protocol::tenant::TenantSettings;
 use crate::receiver::inbox::{Accepted, StoreOutcome, Stored};
 use crate::receiver::keys::FetchedKeys;
 use crate::receiver::source::Source;
+use crate::receiver::target::{Decision, Target};
 use crate::transmitter::registry::{Child, Client};
 use crate::transmitter::stream::{Published, Stream};
 use crate::transmitter::terms::Terms;
@@ -71,6 +73,8 @@ pub enum Refusal {
     Full,
     /// The event at this index of the command carries an id that was used for another event.
     IdConflict { index: usize },
+    /// The origin that asks, or that a push comes from, may not push here.
+    OriginRefused,
     /// The caller's copy of the configuration is older than the object's.
     Stale,
     /// A remote party did not give what was needed; trying later may help.
@@ -150,6 +154,10 @@ pub enum TenantCommand {
         at_once: bool,
     },
     CreateStream(Box<NewStream>),
+    /// One of its streams is about to ask an endpoint of this host and port for its consent.
+    CountQuestion {
+        host: String,
+    },
     /// The streams of one client, or a page of all.
     Streams {
         client_id: Option<String>,
@@ -204,6 +212,7 @@ pub struct NewSource {
     pub audience: Audience,
     pub description: Option<String>,
     pub jwks: Option<Value>,
+    pub target: Target,
     pub authorization_hash: String,
 }
 
@@ -319,6 +328,22 @@ pub enum StreamCommand {
         window: Vec<Option<u32>>,
         on_dead: Option<OnDead>,
         more_available: Option<bool>,
+        /// One entry: the number, or that it is the setting's again.
+        request_rate: Vec<Option<u32>>,
+        legacy_origin_header: Option<bool>,
+    },
+    /// The endpoint's consent, for the operator.
+    Grant,
+    Decide {
+        action: GrantAction,
+    },
+    /// Somebody calls the handshake's callback.
+    CallBack {
+        /// SHA-256 of the secret, in hex.
+        secret: String,
+        posted: bool,
+        rate: Option<String>,
+        allowed: Option<String>,
     },
     Health,
     Deliveries,
@@ -429,18 +454,39 @@ pub enum SourceCommand {
     },
     /// The source and the keys it has.
     View,
+    /// Changes members by what a PATCH gave.
+    Change {
+        patch: Value,
+    },
+    /// Somebody asks whether it may push (WH-4.1-1).
+    Handshake(Box<Asker>),
+    Grants,
+    Decide(Decision),
     /// Fetches the issuer's keys, unless that was done a moment ago.
     RefreshKeys,
     /// Stores an accepted event, if the caller judged it by the current configuration.
     Store {
         rev: u64,
         event: Accepted,
+        /// Whom the push says it comes from, in compared form.
+        origin: Option<String>,
     },
     Events {
         after: i64,
         limit: u32,
     },
     Delete,
+}
+
+/// Somebody who asks whether it may push to a source.
+#[derive(Serialize, Record)]
+pub struct Asker {
+    /// In compared form.
+    pub origin: String,
+    pub rate: Option<Rate>,
+    pub callback: Option<String>,
+    /// The request as it may be shown.
+    pub request: Value,
 }
 
 /// What a source answers.
@@ -454,6 +500,9 @@ pub enum SourceReply {
         keys: FetchedKeys,
         wait_ms: u64,
     },
+    /// What the answer to `OPTIONS` grants; nothing where it is to come later.
+    Granted(Option<Rate>),
+    Grants(Vec<Value>),
     Stored(StoreOutcome),
     Events(Vec<Stored>),
 }

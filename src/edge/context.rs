@@ -204,6 +204,11 @@ impl Edge {
         stub::by_id(self.env(), "STREAM", stream_id, Some(self.tenant_name()))
     }
 
+    /// The object of a stream, whosever it is: for those who know a secret of it.
+    pub fn any_stream(&self, stream_id: &str) -> Result<ObjectStub, ApiError> {
+        stub::by_id(self.env(), "STREAM", stream_id, None)
+    }
+
     /// The object of a source of the tenant.
     pub fn source(&self, source_id: &str) -> Result<ObjectStub, ApiError> {
         stub::by_id(self.env(), "SOURCE", source_id, Some(self.tenant_name()))

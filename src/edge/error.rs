@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::protocol::oauth::{BearerError, OAuthError};
 use crate::protocol::problem::Invalid;
 use crate::protocol::push::{CONTENT_LANGUAGE, ErrorBody};
+use crate::protocol::set::SetErr;
 
 use super::command::Refusal;
 use super::log::{self, Level};
@@ -23,6 +24,8 @@ pub enum ApiError {
     Bearer(BearerError),
     /// A SET that is not accepted (RFC 8935, section 2.3).
     Set(ErrorBody),
+    /// A SET from an origin that may not push (WH-4.2-19): the same body, with the status of a refusal.
+    Denied(ErrorBody),
     /// Our fault; logged where it happened.
     Internal,
 }
@@ -102,6 +105,11 @@ impl ApiError {
         )
     }
 
+    /// A body that says it is of a kind that is not read here.
+    pub fn unsupported_format(detail: String) -> Self {
+        Self::problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type", detail)
+    }
+
     pub fn misdirected(origin: &str) -> Self {
         Self::problem(
             StatusCode::MISDIRECTED_REQUEST,
@@ -159,7 +167,11 @@ impl ApiError {
             }),
             Refusal::Conflict { detail } => Self::conflict(detail),
             Refusal::Full => Self::conflict("The outbox of the stream is full.".to_owned()),
-            Refusal::IdConflict { index } => Self::id_conflict(index),
+            Refusal::IdConflict { index } => Self::id_conflict(index, format!("/events/{index}/id")),
+            Refusal::OriginRefused => Self::Denied(ErrorBody::new(
+                SetErr::AccessDenied,
+                "this endpoint has granted no pushes from there",
+            )),
             Refusal::RemoteFailed { detail } => Self::unavailable(detail, 5),
             // A stale copy is dealt with where it was used; if it comes here, that was forgotten.
             Refusal::Stale | Refusal::Internal => Self::Internal,
@@ -167,7 +179,7 @@ impl ApiError {
     }
 
     /// The event at this index of the request uses an id that stood for another event.
-    pub fn id_conflict(index: usize) -> Self {
+    pub fn id_conflict(index: usize, pointer: String) -> Self {
         Self::Problem(Problem {
             status: StatusCode::CONFLICT,
             title: "Conflict",
@@ -175,7 +187,7 @@ impl ApiError {
                 "The id of event {index} was used for another event within the last ten minutes. \
                  Streams that did not carry that one have taken this batch."
             ),
-            pointer: Some(format!("/events/{index}/id")),
+            pointer: Some(pointer),
             retry_after_s: None,
         })
     }
@@ -215,11 +227,8 @@ impl IntoResponse for ApiError {
                     None,
                 )
             }
-            Self::Set(error) => {
-                let mut headers = no_store();
-                headers.insert(header::CONTENT_LANGUAGE, HeaderValue::from_static(CONTENT_LANGUAGE));
-                (StatusCode::BAD_REQUEST, headers, json_body(&error.to_json())).into_response()
-            }
+            Self::Set(error) => set_error(StatusCode::BAD_REQUEST, &error),
+            Self::Denied(error) => set_error(StatusCode::FORBIDDEN, &error),
             Self::Internal => problem_response(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 HeaderMap::new(),
@@ -229,6 +238,12 @@ impl IntoResponse for ApiError {
             ),
         }
     }
+}
+
+fn set_error(status: StatusCode, error: &ErrorBody) -> Response {
+    let mut headers = no_store();
+    headers.insert(header::CONTENT_LANGUAGE, HeaderValue::from_static(CONTENT_LANGUAGE));
+    (status, headers, json_body(&error.to_json())).into_response()
 }
 
 /// A JSON answer that nobody may keep.

@@ -12,8 +12,8 @@ use worker::{Env, HttpRequest, ResponseBuilder};
 use super::address::locate;
 use super::api::call::endpoint;
 use super::api::{
-    clients, console, events, operate, poll, receive, sources, status, streams, subjects, tenants, token, verification,
-    watch, well_known,
+    clients, consent, console, events, operate, poll, receive, sources, status, streams, subjects, target, tenants,
+    token, verification, watch, well_known,
 };
 use super::context::{self, Edge};
 use super::error::{ApiError, ProblemBody};
@@ -58,7 +58,14 @@ fn router() -> Router {
         .route("/ssf/verification", post(endpoint!(verification::request)))
         .route("/ssf/poll/{stream_id}", post(endpoint!(poll::poll)))
         .route("/events", post(endpoint!(events::publish)))
-        .route("/receive/{source_id}", post(endpoint!(receive::push)))
+        .route(
+            "/handshake/{stream_id}/{secret}",
+            get(endpoint!(consent::call_back)).post(endpoint!(consent::call_back)),
+        )
+        .route(
+            "/receive/{source_id}",
+            post(endpoint!(receive::push)).options(endpoint!(target::options)),
+        )
         .route(
             "/admin/tenants",
             get(endpoint!(tenants::list)).post(endpoint!(tenants::create)),
@@ -111,6 +118,10 @@ fn router() -> Router {
             "/admin/streams/{stream_id}/dead-letters/purge",
             post(endpoint!(operate::purge)),
         )
+        .route(
+            "/admin/streams/{stream_id}/grant",
+            get(endpoint!(consent::show)).post(endpoint!(consent::decide)),
+        )
         .route("/admin/streams/{stream_id}/replay", post(endpoint!(operate::replay)))
         .route(
             "/admin/sources",
@@ -118,7 +129,13 @@ fn router() -> Router {
         )
         .route(
             "/admin/sources/{source_id}",
-            get(endpoint!(sources::show)).delete(endpoint!(sources::delete)),
+            get(endpoint!(sources::show))
+                .patch(endpoint!(sources::change))
+                .delete(endpoint!(sources::delete)),
+        )
+        .route(
+            "/admin/sources/{source_id}/grants",
+            get(endpoint!(target::grants)).post(endpoint!(target::decide)),
         )
         .route("/admin/sources/{source_id}/events", get(endpoint!(sources::events)))
         .fallback(|| async { ApiError::not_found() })
@@ -130,13 +147,16 @@ pub async fn handle(request: HttpRequest, env: Env) -> worker::Result<worker::Re
     let started = clock::now_ms();
     let request_id = random::text::<12>().unwrap_or_default();
     let method = request.method().clone();
-    let path = request.uri().path().to_owned();
+    let path = without_secret(request.uri().path());
     let (parts, body) = request.into_parts();
     let entered = match body::receive(body).await {
         Ok(body) => enter(Request::from_parts(parts, body), env).await,
         Err(error) => Err(error),
     };
-    let response = entered.unwrap_or_else(IntoResponse::into_response);
+    let mut response = entered.unwrap_or_else(IntoResponse::into_response);
+    if path.starts_with("/handshake/") {
+        consent::keep_private(&mut response);
+    }
     let status = response.status();
     if status.is_client_error() || status.is_server_error() {
         let level = if status.is_server_error() {
@@ -152,6 +172,14 @@ pub async fn handle(request: HttpRequest, env: Env) -> worker::Result<worker::Re
         );
     }
     leave(response, &request_id).await
+}
+
+/// A path as the log may have it: that of a callback ends in a secret.
+fn without_secret(path: &str) -> String {
+    match path.split_once("/handshake/") {
+        Some((before, rest)) => format!("{before}/handshake/{}/***", rest.split('/').next().unwrap_or_default()),
+        None => path.to_owned(),
+    }
 }
 
 async fn enter(mut request: Request<Body>, env: Env) -> Result<Response, ApiError> {

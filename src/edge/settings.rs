@@ -9,9 +9,9 @@ use thiserror::Error;
 use crate::delivery::bounds::Bounds;
 use crate::delivery::courier;
 use crate::delivery::retry::RetryPolicy;
-use crate::protocol::operator_request::MAX_WINDOW;
+use crate::protocol::operator_request::{MAX_RATE, MAX_WINDOW};
 use crate::protocol::secret::Secret;
-use crate::transmitter::live;
+use crate::transmitter::{grant, live};
 
 /// One row of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +48,14 @@ pub const TABLE: &[Setting] = &[
     row("GIVE_UP_ATTEMPTS", "0", "attempts", "An event that failed so often goes there, too; 0 leaves it to the time."),
     row("RUN_MS", "20000", "ms", "One delivery run starts no push after this; the next run goes on."),
     row("LINGER_MS", "200", "ms", "Where events come faster than this, a delivery run with nothing to push waits so long for the next before it ends."),
+    row("REQUEST_RATE", "600", "requests/min", "The rate that endpoints are asked for in the handshake, where the operator chose no other for the stream."),
+    row("GRANT_TTL_S", "2592000", "s", "An endpoint's consent is asked for again after this; 0: it never ends."),
+    row("GRANT_WINDOW_S", "86400", "s", "A handshake takes this long at most: until then an endpoint may use the callback, and one that cannot answer is asked again."),
+    row("HANDSHAKE_TIMEOUT_MS", "10000", "ms", "An endpoint that has not answered OPTIONS by then is asked again later."),
+    row("HANDSHAKE_RETRY_MS", "10000", "ms", "After this at first; then after 6 and 30 times as long."),
+    row("HANDSHAKES_PER_HOST", "5", "requests", "OPTIONS that one host and port gets from one tenant in ten minutes; more wait."),
+    row("CALLBACK_DELAY_MS", "1000", "ms", "As target: a sender's callback is called this long after its OPTIONS was answered."),
+    row("CALLBACK_RETRY_MS", "2000", "ms", "As target: a callback that failed is called again after this, then after 5 and 30 times as long."),
     row("OUTBOX_EVENTS", "100000", "events", "A stream with so many waiting events takes nothing new: its share of a publish is refused."),
     row("OUTBOX_BYTES", "200000000", "bytes", "The same bound in bytes."),
     row("OUTBOX_AGE_S", "604800", "s", "A stream whose oldest event waits for longer takes nothing new either."),
@@ -80,6 +88,9 @@ pub struct Settings {
     pub token_ttl_s: i64,
     pub jwks_max_age_s: u64,
     pub key_refetch_ms: u64,
+    pub handshakes_per_host: u32,
+    pub callback_delay_ms: u64,
+    pub callback_retry_ms: u64,
 }
 
 /// Why a deployment's settings are refused.
@@ -125,6 +136,9 @@ impl Settings {
             token_ttl_s: i64::try_from(given.number("TOKEN_TTL_S", 1, 3600)?).unwrap_or(3600),
             jwks_max_age_s: given.number("JWKS_MAX_AGE_S", 0, 86_400)?,
             key_refetch_ms: given.number("KEY_REFETCH_MS", 0, 86_400_000)?,
+            handshakes_per_host: u32::try_from(given.number("HANDSHAKES_PER_HOST", 1, 1_000_000)?).unwrap_or(1),
+            callback_delay_ms: given.number("CALLBACK_DELAY_MS", 1, 60_000)?,
+            callback_retry_ms: given.number("CALLBACK_RETRY_MS", 1, 600_000)?,
         })
     }
 }
@@ -152,6 +166,13 @@ fn delivery(given: &Given) -> Result<live::Rules, SettingsError> {
         retention_ms: ms("RETENTION_S", 0)?,
         dead_letters: count("DEAD_LETTERS", 1_000_000)?,
         dead_letter_ms: ms("DEAD_LETTER_RETENTION_S", 1)?,
+        consent: grant::Rules {
+            request_rate: u32::try_from(given.number("REQUEST_RATE", 1, u64::from(MAX_RATE))?).unwrap_or(MAX_RATE),
+            ttl_ms: ms("GRANT_TTL_S", 0)?,
+            window_ms: given.number("GRANT_WINDOW_S", 1, 604_800)? * 1000,
+            retry_ms: given.number("HANDSHAKE_RETRY_MS", 1, 3_600_000)?,
+            timeout_ms: u32::try_from(given.number("HANDSHAKE_TIMEOUT_MS", 1, 60_000)?).unwrap_or(60_000),
+        },
     })
 }
 

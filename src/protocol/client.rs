@@ -27,6 +27,19 @@ pub const MAX_PUSH_ENDPOINTS: usize = 32;
 /// What is wrong with client metadata, and where.
 pub type ClientError = Invalid;
 
+/// Which endpoints of a client are asked for their consent. Nothing turns both off, registration and handshake.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Record)]
+#[serde(rename_all = "snake_case")]
+pub enum HandshakeUse {
+    /// Those that are not registered.
+    #[default]
+    Unregistered,
+    /// All of them.
+    Always,
+    /// None: only registered ones are taken.
+    Never,
+}
+
 /// A client as registered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Record)]
 pub struct ClientMetadata {
@@ -37,6 +50,8 @@ pub struct ClientMetadata {
     pub audience: Option<Audience>,
     /// Endpoints and prefixes that need no handshake, in serialised form (see [`super::endpoint_url::registered`]).
     pub push_endpoints: Vec<String>,
+    #[serde(default)]
+    pub handshake: HandshakeUse,
     /// The event types that its streams may carry; `None`: all that the tenant supports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub events_allowed: Option<Vec<String>>,
@@ -58,6 +73,7 @@ impl ClientMetadata {
             scope: ScopeSet::default(),
             audience: None,
             push_endpoints: Vec::new(),
+            handshake: HandshakeUse::default(),
             events_allowed: None,
             profile: Profile::default(),
             default_subjects: None,
@@ -93,6 +109,7 @@ impl ClientMetadata {
             "push_endpoints" => {
                 self.push_endpoints = given.map_or(Ok(Vec::new()), |value| push_endpoints(value, policy))?;
             }
+            "handshake" => self.handshake = given.map_or(Ok(HandshakeUse::default()), handshake)?,
             "events_allowed" => self.events_allowed = given.map(event::type_list).transpose()?,
             "profile" => self.profile = given.map_or(Ok(Profile::default()), profile)?,
             "default_subjects" => self.default_subjects = given.map(tenant::default_subjects).transpose()?,
@@ -128,6 +145,15 @@ fn audience(value: &Value) -> Result<Audience, Invalid> {
         Value::String(_) => name(value).map(Audience::One),
         Value::Array(_) => list::distinct(value, 1..=MAX_AUDIENCE, &name).map(Audience::Many),
         _ => Err(Invalid::here(Problem::NotA("a string or an array of strings"))),
+    }
+}
+
+fn handshake(value: &Value) -> Result<HandshakeUse, Invalid> {
+    match value.as_str() {
+        Some("unregistered") => Ok(HandshakeUse::Unregistered),
+        Some("always") => Ok(HandshakeUse::Always),
+        Some("never") => Ok(HandshakeUse::Never),
+        _ => Err(Invalid::here(Problem::NotOneOf(&["unregistered", "always", "never"]))),
     }
 }
 
@@ -194,6 +220,7 @@ mod tests {
                 scope: ScopeSet::parse("ssf.read ssf.manage").unwrap(),
                 audience: Some(Audience::One("https://acme.io".into())),
                 push_endpoints: vec!["https://acme.io/events".into(), "https://hooks.acme.io/".into()],
+                handshake: crate::protocol::client::HandshakeUse::default(),
                 events_allowed: None,
                 profile: Profile::Ssf,
                 default_subjects: None,

@@ -26,6 +26,9 @@ const REFUSED_SUFFIXES: [&str; 14] = [
     "example",
 ];
 
+/// Ports of other services, which are never called even if listed (SS-3).
+const REFUSED_PORTS: [u16; 10] = [22, 25, 53, 445, 2375, 3306, 5432, 6379, 9200, 11211];
+
 /// What the deployment allows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UrlPolicy {
@@ -34,6 +37,8 @@ pub struct UrlPolicy {
     pub allow_loopback: bool,
     /// Our own `host` or `host:port` (no port: the scheme's default). Only `/receive/{source_id}` may be called there.
     pub own_host: Option<String>,
+    /// Ports beside 443 that the operator listed (SS-3).
+    pub ports: Vec<u16>,
 }
 
 impl UrlPolicy {
@@ -43,6 +48,7 @@ impl UrlPolicy {
         Self {
             allow_loopback,
             own_host: issuer.map(|url| url.authority().to_owned()),
+            ports: Vec::new(),
         }
     }
 }
@@ -108,6 +114,19 @@ impl EndpointUrl {
         self.0.as_str()
     }
 
+    pub fn host(&self) -> String {
+        self.0.host_str().unwrap_or_default().to_owned()
+    }
+
+    pub fn port(&self) -> u16 {
+        self.0.port_or_known_default().unwrap_or_default()
+    }
+
+    /// Host and port.
+    pub fn authority(&self) -> String {
+        format!("{}:{}", self.host(), self.port())
+    }
+
     /// Scheme, host and any unusual port: `https://rp.example`.
     pub fn origin(&self) -> String {
         self.0.origin().ascii_serialization()
@@ -119,14 +138,22 @@ impl EndpointUrl {
 /// An entry whose path ends in `/` (a bare origin does) covers everything below it, any other exactly itself. Both sides
 /// are compared in serialised form, where dot segments are gone already.
 pub fn registered(url: &EndpointUrl, entries: &[String]) -> bool {
+    covers(&url.0, entries)
+}
+
+/// The same of a URL that was checked before, as it is stored.
+pub fn still_registered(url: &str, entries: &[String]) -> bool {
+    Url::parse(url).is_ok_and(|url| covers(&url, entries))
+}
+
+fn covers(url: &Url, entries: &[String]) -> bool {
     entries.iter().filter_map(|entry| Url::parse(entry).ok()).any(|entry| {
         let prefix = entry.path().ends_with('/') && entry.query().is_none() && entry.fragment().is_none();
         if !prefix {
-            return entry == url.0;
+            return entry == *url;
         }
-        entry.origin() == url.0.origin()
+        entry.origin() == url.origin()
             && url
-                .0
                 .path()
                 .strip_prefix(entry.path())
                 .is_some_and(|rest| !has_encoded_separator(rest))
@@ -217,7 +244,10 @@ fn check_public(url: &Url, policy: &UrlPolicy) -> Result<(), UrlError> {
         Some(_) => return Err(UrlError::IpAddress),
         None => return Err(UrlError::Syntax),
     };
-    if url.port().is_some() {
+    if url
+        .port()
+        .is_some_and(|port| REFUSED_PORTS.contains(&port) || !policy.ports.contains(&port))
+    {
         return Err(UrlError::Port);
     }
     let labels: Vec<&str> = name.split('.').collect();
@@ -234,7 +264,7 @@ fn check_public(url: &Url, policy: &UrlPolicy) -> Result<(), UrlError> {
 }
 
 /// Letters, digits and inner hyphens, as host names have them; the parser has made it lower case and A-label form.
-fn is_host_label(label: &str) -> bool {
+pub(super) fn is_host_label(label: &str) -> bool {
     (1..=63).contains(&label.len())
         && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
         && !label.starts_with('-')

@@ -81,6 +81,12 @@ pub fn to_bytes<T: Serialize>(value: &T) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
 }
 
+/// Appends a text that is JSON as far as it goes, and a value after it. Writing to memory does not fail.
+pub(super) fn append<T: Serialize + ?Sized>(out: &mut Vec<u8>, before: &[u8], value: &T) {
+    out.extend_from_slice(before);
+    let _ = serde_json::to_writer(out, value);
+}
+
 /// Sets a member of what is known to be an object; anything else stays as it is.
 pub fn put(object: &mut Value, name: &str, value: impl Into<Value>) {
     if let Some(members) = object.as_object_mut() {

@@ -1,8 +1,10 @@
 //! Floor 1: the standards as types and rules. Pure and total: no clock, no I/O, no randomness, no panic.
 
 pub mod client;
+pub mod cloudevent;
 pub mod endpoint_url;
 pub mod event;
+pub mod handshake;
 pub mod jose;
 pub mod json;
 pub mod list;

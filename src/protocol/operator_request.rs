@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::handshake::Rate;
 use super::metadata::DefaultSubjects;
 use super::problem::{self, Invalid, Problem};
 use super::record::Record;
@@ -12,6 +13,9 @@ use super::tenant::default_subjects;
 
 /// Most pushes of a stream that may be in flight at once.
 pub const MAX_WINDOW: u32 = 64;
+
+/// Most requests a minute that may be asked for or granted by number.
+pub const MAX_RATE: u32 = 1_000_000;
 
 /// What is done with an event that its receiver will never take (WH-2.2-24).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Record)]
@@ -37,6 +41,10 @@ pub struct OperatorRequest {
     pub on_dead: Option<OnDead>,
     /// Whether answers to polls may say `moreAvailable` (pitfall 3).
     pub more_available: Option<bool>,
+    /// Requests a minute to ask the endpoint for. `Some(None)`: what the deployment's setting says.
+    pub request_rate: Option<Option<u32>>,
+    /// Whether pushes carry `Origin`, too (WH-2.1-7).
+    pub legacy_origin_header: Option<bool>,
 }
 
 impl OperatorRequest {
@@ -50,6 +58,8 @@ impl OperatorRequest {
             "window",
             "on_dead",
             "more_available",
+            "request_rate",
+            "legacy_origin_header",
         ];
         problem::only_members(members, &known)?;
         let status = problem::optional(members, "status", Status::parse)?;
@@ -65,9 +75,9 @@ impl OperatorRequest {
             default_subjects: problem::optional(members, "default_subjects", choice)?,
             window: problem::optional(members, "window", window)?,
             on_dead: problem::optional(members, "on_dead", on_dead)?,
-            more_available: problem::optional(members, "more_available", |value| {
-                value.as_bool().ok_or_else(|| Invalid::here(Problem::NotA("a boolean")))
-            })?,
+            more_available: problem::optional(members, "more_available", boolean)?,
+            request_rate: problem::optional(members, "request_rate", request_rate)?,
+            legacy_origin_header: problem::optional(members, "legacy_origin_header", boolean)?,
         })
     }
 }
@@ -125,6 +135,72 @@ fn jti(members: &Map<String, Value>) -> Result<[u8; 16], Invalid> {
     found.ok_or_else(|| Invalid::at("jti", Problem::NotA("a jti of this service")))
 }
 
+fn boolean(value: &Value) -> Result<bool, Invalid> {
+    value.as_bool().ok_or_else(|| Invalid::here(Problem::NotA("a boolean")))
+}
+
+/// A number of requests a minute that somebody may choose.
+pub fn rate(value: &Value) -> Result<u32, Invalid> {
+    let rate = value.as_u64().and_then(|rate| u32::try_from(rate).ok());
+    rate.filter(|rate| (1..=MAX_RATE).contains(rate))
+        .ok_or_else(|| Invalid::here(Problem::NotA("a whole number from 1 to 1000000")))
+}
+
+fn request_rate(value: &Value) -> Result<Option<u32>, Invalid> {
+    if value.is_null() {
+        return Ok(None);
+    }
+    rate(value).map(Some)
+}
+
+/// What an operator does about a consent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Record)]
+#[serde(rename_all = "snake_case")]
+pub enum GrantAction {
+    /// The endpoint is asked anew.
+    Ask,
+    /// At this rate, or at what was asked for.
+    Grant {
+        allowed_rate: Option<Rate>,
+    },
+    Revoke {
+        reason: Option<String>,
+    },
+}
+
+impl GrantAction {
+    /// Reads the body of a request about a consent.
+    pub fn parse(value: &Value) -> Result<Self, Invalid> {
+        let members = problem::object(value)?;
+        let only = |known: &[&str]| problem::only_members(members, known);
+        match members.get("action").map(Value::as_str) {
+            Some(Some("ask")) => only(&["action"]).map(|()| Self::Ask),
+            Some(Some("grant")) => {
+                only(&["action", "allowed_rate"])?;
+                let allowed_rate = problem::optional(members, "allowed_rate", allowed_rate)?;
+                Ok(Self::Grant { allowed_rate })
+            }
+            Some(Some("revoke")) => {
+                only(&["action", "reason"])?;
+                Ok(Self::Revoke {
+                    reason: status::reason(members)?,
+                })
+            }
+            Some(_) => Err(Invalid::at("action", Problem::NotOneOf(&["ask", "grant", "revoke"]))),
+            None => Err(Invalid::at("action", Problem::Missing)),
+        }
+    }
+}
+
+/// A rate that somebody may grant: a number of requests a minute, or `*`.
+pub fn allowed_rate(value: &Value) -> Result<Rate, Invalid> {
+    if value == "*" {
+        return Ok(Rate::Unlimited);
+    }
+    let wanted = |_| Invalid::here(Problem::NotA("a whole number from 1 to 1000000, or *"));
+    rate(value).map(Rate::PerMinute).map_err(wanted)
+}
+
 fn window(value: &Value) -> Result<Option<u32>, Invalid> {
     if value.is_null() {
         return Ok(None);
@@ -167,6 +243,8 @@ mod tests {
                 window: None,
                 on_dead: None,
                 more_available: None,
+                request_rate: None,
+                legacy_origin_header: None,
             })
         );
         for (given, expected) in [
@@ -239,9 +317,53 @@ mod tests {
             (json!({"on_dead": "stop"}), "/on_dead"),
             (json!({"on_dead": null}), "/on_dead"),
             (json!({"more_available": 1}), "/more_available"),
+            (json!({"request_rate": 0}), "/request_rate"),
+            (json!({"request_rate": "*"}), "/request_rate"),
+            (json!({"request_rate": 1_000_001}), "/request_rate"),
+            (json!({"legacy_origin_header": null}), "/legacy_origin_header"),
             (json!({"description": "x"}), "/description"),
         ] {
             assert_eq!(OperatorRequest::parse(&body).unwrap_err().pointer, pointer, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_consent_is_asked_for_granted_or_revoked() {
+        for (body, action) in [
+            (json!({"action": "ask"}), GrantAction::Ask),
+            (json!({"action": "grant"}), GrantAction::Grant { allowed_rate: None }),
+            (
+                json!({"action": "grant", "allowed_rate": 300}),
+                GrantAction::Grant {
+                    allowed_rate: Some(Rate::PerMinute(300)),
+                },
+            ),
+            (
+                json!({"action": "grant", "allowed_rate": "*"}),
+                GrantAction::Grant {
+                    allowed_rate: Some(Rate::Unlimited),
+                },
+            ),
+            (
+                json!({"action": "revoke", "reason": "a complaint"}),
+                GrantAction::Revoke {
+                    reason: Some("a complaint".into()),
+                },
+            ),
+        ] {
+            assert_eq!(GrantAction::parse(&body), Ok(action), "{body}");
+        }
+        for (body, pointer) in [
+            (json!([]), ""),
+            (json!({}), "/action"),
+            (json!({"action": "allow"}), "/action"),
+            (json!({"action": 1}), "/action"),
+            (json!({"action": "ask", "reason": "why"}), "/reason"),
+            (json!({"action": "grant", "allowed_rate": 0}), "/allowed_rate"),
+            (json!({"action": "grant", "allowed_rate": "60"}), "/allowed_rate"),
+            (json!({"action": "revoke", "reason": 1}), "/reason"),
+        ] {
+            assert_eq!(GrantAction::parse(&body).unwrap_err().pointer, pointer, "{body}");
         }
     }
 }

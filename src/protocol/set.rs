@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::jose::jws::MAX_DEPTH;
-use super::json::{self, JsonError};
+use super::json::{self, JsonError, append};
 use super::record::{Malformed, Record};
 
 /// The JOSE `typ` of a SET (SSF-4.1.1-1).
@@ -111,30 +111,24 @@ impl Envelope<'_> {
     /// as they were written once for all streams.
     pub fn to_claims(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(512 + self.sub_id.len() + self.event.len());
-        write(&mut out, b"{\"iss\":", self.iss);
-        write(&mut out, b",\"jti\":", self.jti);
-        write(&mut out, b",\"iat\":", &self.iat);
-        write(&mut out, b",\"aud\":", self.aud);
+        append(&mut out, b"{\"iss\":", self.iss);
+        append(&mut out, b",\"jti\":", self.jti);
+        append(&mut out, b",\"iat\":", &self.iat);
+        append(&mut out, b",\"aud\":", self.aud);
         if let Some(txn) = self.txn {
-            write(&mut out, b",\"txn\":", txn);
+            append(&mut out, b",\"txn\":", txn);
         }
         if let Some(toe) = self.toe {
-            write(&mut out, b",\"toe\":", &toe);
+            append(&mut out, b",\"toe\":", &toe);
         }
         out.extend_from_slice(b",\"sub_id\":");
         out.extend_from_slice(self.sub_id.as_bytes());
-        write(&mut out, b",\"events\":{", self.event_type);
+        append(&mut out, b",\"events\":{", self.event_type);
         out.push(b':');
         out.extend_from_slice(self.event.as_bytes());
         out.extend_from_slice(b"}}");
         out
     }
-}
-
-/// Writing to memory does not fail.
-fn write<T: Serialize + ?Sized>(out: &mut Vec<u8>, name: &[u8], value: &T) {
-    out.extend_from_slice(name);
-    let _ = serde_json::to_writer(out, value);
 }
 
 /// The claims of a received SET whose signature was verified. Members we do not know are ignored (SSF-4.2.3-2).

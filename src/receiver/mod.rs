@@ -4,3 +4,4 @@ pub mod inbox;
 pub mod intake;
 pub mod keys;
 pub mod source;
+pub mod target;

@@ -14,9 +14,10 @@ use crate::protocol::set::Audience;
 use super::inbox;
 use super::intake::Trust;
 use super::keys::FetchedKeys;
+use super::target::{self, Target};
 
 /// The schema of a source object, oldest first.
-pub const MIGRATIONS: &[Migration] = &[inbox::SCHEMA];
+pub const MIGRATIONS: &[Migration] = &[inbox::SCHEMA, target::SCHEMA];
 
 const MEMBERS: &[&str] = &["issuer", "audience", "delivery", "description", "jwks"];
 
@@ -31,13 +32,19 @@ pub struct SourceRequest {
     pub description: Option<String>,
     /// Keys given by hand: then nothing is discovered.
     pub jwks: Option<Value>,
+    pub target: Target,
 }
 
 impl SourceRequest {
     /// Reads the body of a request to create a source. Members that would have no effect are refused, not ignored.
     pub fn parse(body: &Value, policy: &UrlPolicy) -> Result<Self, Invalid> {
         let members = problem::object(body)?;
-        problem::only_members(members, MEMBERS)?;
+        let mut target = Target::default();
+        for (name, value) in members {
+            if !MEMBERS.contains(&name.as_str()) {
+                target.set(name, Some(value)).map_err(|found| found.under(name))?;
+            }
+        }
         match members.get("delivery") {
             None => {}
             Some(Value::String(method)) if method == "push" => {}
@@ -58,6 +65,7 @@ impl SourceRequest {
                 None => None,
                 Some(value) => Some(usable_keys(value)?),
             },
+            target,
         })
     }
 }
@@ -106,6 +114,8 @@ pub struct Source {
     pub description: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwks: Option<Value>,
+    #[serde(default)]
+    pub target: Target,
     /// SHA-256 of the `Authorization` value a transmitter must send, in hexadecimal.
     pub authorization_hash: String,
     /// Unix milliseconds.
@@ -125,7 +135,7 @@ impl Source {
 
     /// The object that an operator sees.
     pub fn to_json(&self, receive_url: &str) -> Value {
-        json!({
+        let mut shown = json!({
             "source_id": self.source_id,
             "issuer": self.issuer,
             "audience": self.audience,
@@ -134,7 +144,31 @@ impl Source {
             "jwks": self.jwks,
             "receive_url": receive_url,
             "created_at": self.created_at,
-        })
+        });
+        self.target.show(&mut shown);
+        shown
+    }
+
+    /// This source after a request that changes some members: `null` takes one back.
+    pub fn patched(&self, value: &Value) -> Result<Self, Invalid> {
+        let mut source = self.clone();
+        let members = problem::object(value)?;
+        if members.is_empty() {
+            return Err(Invalid::here(Problem::Empty));
+        }
+        for (name, value) in members {
+            let given = Some(value).filter(|value| !value.is_null());
+            let set = match name.as_str() {
+                "description" => given
+                    .map(|value| problem::text(value, MAX_DESCRIPTION).map(str::to_owned))
+                    .transpose()
+                    .map(|text| source.description = text),
+                _ => source.target.set(name, given),
+            };
+            set.map_err(|found| found.under(name))?;
+        }
+        source.rev += 1;
+        Ok(source)
     }
 
     /// Writes the source down, creating the tables in an empty object.
@@ -178,6 +212,7 @@ mod tests {
         UrlPolicy {
             allow_loopback: false,
             own_host: None,
+            ports: Vec::new(),
         }
     }
 
@@ -225,6 +260,7 @@ mod tests {
             audience: Audience::One("a".into()),
             description: None,
             jwks: None,
+            target: Target::default(),
             authorization_hash: "00".into(),
             created_at: 1,
             rev: 1,

@@ -5,6 +5,7 @@
 //! a [`SqlError`] what is in memory may differ from what is stored: drop it and load it again.
 
 mod again;
+mod consent;
 mod polling;
 mod pushing;
 
@@ -24,12 +25,14 @@ use crate::protocol::stream::Delivery;
 
 use super::activity::Activity;
 use super::filter::Filter;
+use super::grant;
 use super::pulse::Pulse;
 use super::status::Wish;
 use super::stream::{Choices, Published, Stream};
 use super::terms::Terms;
 
 pub use again::{Redriven, ReplayError};
+pub use consent::Ask;
 pub use polling::Batch;
 pub use pushing::{Job, Next, Run, Settled};
 
@@ -49,6 +52,7 @@ pub struct Rules {
     /// Most dead letters of a stream.
     pub dead_letters: u32,
     pub dead_letter_ms: u64,
+    pub consent: grant::Rules,
 }
 
 impl Rules {
@@ -69,6 +73,8 @@ pub struct Live {
     pub pulse: Pulse,
     /// How fast subjects are added and removed; forgotten with the object's life.
     pub subject_pace: Pace,
+    /// How often the callback is used.
+    pub callback_pace: Pace,
     pub tally: Tally,
     pub rules: Rules,
     /// How often the stream moved to another endpoint in this life: what an earlier one refused means nothing for it.
@@ -96,6 +102,7 @@ impl Live {
             activity: Activity::load(sql, stream.created_at, stream.terms.inactivity_ms())?,
             pulse: Pulse::load(sql, stream.created_at)?,
             subject_pace: Pace::default(),
+            callback_pace: Pace::default(),
             tally: Tally::default(),
             rules,
             moves: 0,
@@ -108,6 +115,8 @@ impl Live {
         };
         live.courier.forget_the_gone(&live.outbox);
         live.follow_choices();
+        live.courier.set_pace(live.stream.grant.pace());
+        live.ask_for_more(sql, now)?;
         live.follow_status(sql, false, now)?;
         Ok(Some(live))
     }
@@ -143,6 +152,7 @@ impl Live {
             self.heartbeat_at(),
             self.filter.next_due(),
             told.filter(|_| self.stream.announced == Status::Enabled),
+            self.stream.grant.due_at().filter(|_| !self.stream.grant.asks(u64::MAX)),
         ];
         due.into_iter().flatten().min()
     }
@@ -150,7 +160,8 @@ impl Live {
     /// The earliest instant at which there is anything to do: the one alarm of the object stands for all of it. Pruning is not
     /// part of it, for that can wait until somebody else wakes the object.
     pub fn wake_at(&self, now: u64) -> Option<u64> {
-        [self.push_due(now), self.clock_at()].into_iter().flatten().min()
+        let due = [self.push_due(now), self.clock_at(), self.stream.grant.due_at()];
+        due.into_iter().flatten().min()
     }
 
     /// Since when a push is overdue, if one is: for the watchdog.
@@ -177,6 +188,7 @@ impl Live {
         if self.filter.next_due().is_some_and(|at| at <= now) {
             self.filter.prune(sql, now)?;
         }
+        self.keep_consent(sql, now)?;
         let mut new = self.follow_status(sql, false, now)?;
         if self.heartbeat_at().is_some_and(|at| at <= now) {
             self.pulse.beat(sql, now)?;
@@ -268,8 +280,9 @@ impl Live {
         if let Err(operators) = self.stream.wishes.receiver_wishes(wish) {
             return Ok(Err(operators));
         }
-        let asked = enables && self.courier.ask_again(now);
-        if asked && self.outbox.is_empty() {
+        let asks_for_consent = enables && self.ask_for_consent(sql, now)?;
+        let probes = enables && !asks_for_consent && self.courier.ask_again(now);
+        if probes && self.outbox.is_empty() {
             // Something has to go out for the endpoint to answer.
             self.verify(sql, None, jti, now)?;
         }
@@ -277,7 +290,7 @@ impl Live {
         self.stream.save(sql)?;
         self.flush(sql, now)?;
         self.follow_status(sql, true, now)?;
-        Ok(Ok(asked))
+        Ok(Ok(asks_for_consent || probes))
     }
 
     /// The operator wishes a status. Enabling ends our own wish, and asks an endpoint again that had refused.
@@ -285,7 +298,9 @@ impl Live {
         let enables = wish.status == Status::Enabled;
         self.stream.wishes.operator = wish;
         if enables {
-            self.courier.ask_again(now);
+            if !self.ask_for_consent(sql, now)? {
+                self.courier.ask_again(now);
+            }
             self.flush(sql, now)?;
             self.stream.wishes.transmitter = Wish::default();
             self.touch(sql, now)?;
@@ -297,6 +312,7 @@ impl Live {
     pub fn choose(&mut self, sql: &dyn Sql, choices: Choices, now: u64) -> Result<(), SqlError> {
         self.stream.choices = choices;
         self.follow_choices();
+        self.ask_for_more(sql, now)?;
         self.changed(sql, now)
     }
 
@@ -308,10 +324,12 @@ impl Live {
         Ok(())
     }
 
-    /// The receiver named an endpoint, maybe the same one again: whatever the endpoint did before is forgotten.
+    /// The receiver named an endpoint, maybe the same one again: whatever the endpoint did before is forgotten, its consent
+    /// included (WH-4-2).
     pub fn moved(&mut self, sql: &dyn Sql, now: u64) -> Result<(), SqlError> {
         self.moves += 1;
         self.courier.start_afresh();
+        self.consent_to_the_new(sql, now)?;
         self.flush(sql, now)?;
         self.follow_status(sql, true, now)?;
         Ok(())
@@ -327,6 +345,7 @@ impl Live {
     fn follow_status(&mut self, sql: &dyn Sql, by_receiver: bool, now: u64) -> Result<bool, SqlError> {
         let wished = self.stream.wishes.status();
         let gate = match wished {
+            _ if !self.stream.grant.permits() => Gate::Closed,
             Status::Enabled => Gate::Open,
             Status::Paused | Status::Disabled => Gate::UpdatesOnly,
         };

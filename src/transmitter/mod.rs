@@ -1,8 +1,10 @@
 //! Floor 3: what a transmitter decides. Knows neither the platform nor its neighbour `receiver/`.
 
 pub mod activity;
+pub mod asked;
 pub mod explain;
 pub mod filter;
+pub mod grant;
 pub mod keyring;
 pub mod live;
 pub mod pulse;

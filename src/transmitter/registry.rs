@@ -12,10 +12,16 @@ use crate::protocol::client::ClientMetadata;
 use crate::protocol::record::{self, Record};
 use crate::protocol::tenant::TenantSettings;
 
-use super::{keyring, routes};
+use super::{asked, keyring, routes};
 
 /// The schema of a tenant object, oldest first.
-pub const MIGRATIONS: &[Migration] = &[FIRST_SCHEMA, keyring::SCHEMA, keyring::OVERLAP_SCHEMA, TERMS_SCHEMA];
+pub const MIGRATIONS: &[Migration] = &[
+    FIRST_SCHEMA,
+    keyring::SCHEMA,
+    keyring::OVERLAP_SCHEMA,
+    TERMS_SCHEMA,
+    asked::SCHEMA,
+];
 
 /// Which revision of the terms each stream has, which one it should have at least, and which state of the stream was noted
 /// here last: answers of a stream may overtake each other. A stream that is behind is told by the tenant's alarm.

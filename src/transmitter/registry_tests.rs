@@ -188,6 +188,7 @@ fn acme() -> Client {
             scope: ScopeSet::parse("ssf.read").unwrap(),
             audience: Some(Audience::One("a".into())),
             push_endpoints: vec![],
+            handshake: crate::protocol::client::HandshakeUse::default(),
             events_allowed: None,
             profile: Profile::Ssf,
             default_subjects: None,

@@ -20,6 +20,7 @@ use crate::protocol::stream::Configuration;
 use crate::protocol::{event, status, subject, verification};
 
 use super::filter::{self, Filter, Rules};
+use super::grant::Grant;
 use super::status::{Wish, Wishes, effective};
 use super::terms::Terms;
 
@@ -31,7 +32,11 @@ pub const MIGRATIONS: &[Migration] = &[
     filter::SCHEMA,
     outbox::COUNTED_SCHEMA,
     dead_letters::REDRIVE_SCHEMA,
+    GRANT_SCHEMA,
 ];
+
+/// What became of the endpoints' consent, one JSON document each.
+const GRANT_SCHEMA: Migration = &["CREATE TABLE grant_history (id INTEGER PRIMARY KEY, record TEXT NOT NULL)"];
 
 /// Until when the alarm run that is under way, if any, may take. Read by the watchdog only.
 const RUN_SCHEMA: Migration = &[
@@ -59,6 +64,9 @@ pub struct Stream {
     pub default_subjects: Option<DefaultSubjects>,
     #[serde(default)]
     pub choices: Choices,
+    /// Whether the endpoint agreed.
+    #[serde(default)]
+    pub grant: Grant,
     /// Since when the outbox takes nothing new, in Unix milliseconds; `None` while it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub full_since: Option<u64>,
@@ -79,6 +87,12 @@ pub struct Choices {
     /// Polls never say `moreAvailable`: there are clients that cannot read it (pitfall 3).
     #[serde(default)]
     pub omits_more_available: bool,
+    /// Requests a minute that the endpoint is asked for; `None` leaves it to the deployment's setting.
+    #[serde(default)]
+    pub request_rate: Option<u32>,
+    /// Pushes carry `Origin`, too: the name of that header in the first text of the web hooks (WH-2.1-7).
+    #[serde(default)]
+    pub legacy_origin_header: bool,
 }
 
 /// Why a stream whose outbox is full is not enabled. What waits is delivered all the same: else it would stay full.
@@ -153,10 +167,14 @@ impl Stream {
 
     /// The status as a receiver sees it, with its reason.
     pub fn status(&self, hold: Option<&Hold>) -> (Status, Option<String>) {
-        self.status_with(hold, self.full_since.is_some())
+        match self.grant.obstacle() {
+            Some(why) => effective(&self.wishes, Some(why)),
+            None => self.status_with(hold, self.full_since.is_some()),
+        }
     }
 
-    /// The status that a receiver is told about: blind to holds that are over before anybody could be told of them.
+    /// The status that a receiver is told about: blind to holds that are over before anybody could be told of them, and to
+    /// consent, without which nobody is told anything.
     pub fn lasting_status(&self, hold: Option<&Hold>, now: u64) -> (Status, Option<String>) {
         let full = self.full_is_told_at().is_some_and(|at| at <= now);
         self.status_with(hold.filter(|hold| hold.lasting), full)
@@ -295,6 +313,11 @@ pub struct Published {
     pub txn: String,
     /// Seconds since 1970.
     pub toe: Option<i64>,
+    /// The trace that it belongs to. No part of what it says: another attempt may be another span.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracestate: Option<String>,
     /// Which events it must not overtake.
     pub lane: Lane,
     /// What tells a harmless retry from another event under the same id.
@@ -330,6 +353,8 @@ impl Published {
             event: inside,
             txn,
             toe: event.toe,
+            traceparent: event.traceparent,
+            tracestate: event.tracestate,
             content: content_hash(content.as_bytes()),
         })
     }

@@ -45,6 +45,7 @@ pub fn stream() -> Stream {
         announced: Status::Enabled,
         default_subjects: None,
         choices: Choices::default(),
+        grant: Grant::default(),
         full_since: None,
         created_at: 5,
         rev: 1,
@@ -71,6 +72,8 @@ fn event(event_type: &str, id: Option<&str>) -> NewEvent {
         event: json!({}),
         txn: None,
         toe: Some(7),
+        traceparent: None,
+        tracestate: None,
     }
 }
 
@@ -255,6 +258,7 @@ fn new_terms_change_what_is_delivered_and_old_ones_change_nothing() {
         scope: ScopeSet::parse("ssf.read").unwrap(),
         audience: Some(Audience::One("a".into())),
         push_endpoints: vec![],
+        handshake: crate::protocol::client::HandshakeUse::default(),
         events_allowed: Some(vec![PURGED.into(), REVOKED.into()]),
         profile: Profile::Ssf,
         default_subjects: None,

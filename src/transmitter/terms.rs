@@ -3,12 +3,22 @@
 
 use serde::Serialize;
 
-use crate::protocol::client::ClientMetadata;
+use crate::protocol::client::{ClientMetadata, HandshakeUse};
+use crate::protocol::endpoint_url::still_registered;
 use crate::protocol::event::profile::Profile;
 use crate::protocol::jose::jws::Alg;
 use crate::protocol::metadata::DefaultSubjects;
 use crate::protocol::record::Record;
 use crate::protocol::tenant::TenantSettings;
+
+/// What an endpoint needs before anything is pushed to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    Nothing,
+    Handshake,
+    /// It would have to be registered, and is not.
+    Registration,
+}
 
 /// The terms of a stream.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Record)]
@@ -19,6 +29,12 @@ pub struct Terms {
     pub events: Vec<String>,
     pub profile: Profile,
     pub default_subjects: DefaultSubjects,
+    #[serde(default)]
+    pub handshake: HandshakeUse,
+    /// The endpoints that were registered for the client. `None` in terms of before there was a handshake: they are taken to
+    /// be what they were then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub push_endpoints: Option<Vec<String>>,
     /// All else, as the tenant has it. Its own list of events is left out: `events` counts.
     pub settings: TenantSettings,
 }
@@ -40,10 +56,24 @@ impl Terms {
             events,
             profile: client.profile,
             default_subjects,
+            handshake: client.handshake,
+            push_endpoints: Some(client.push_endpoints.clone()),
             settings: TenantSettings {
                 events_supported: None,
                 ..settings.clone()
             },
+        }
+    }
+
+    /// What an endpoint needs before anything is pushed to it (design 5).
+    pub fn need(&self, endpoint_url: &str) -> Need {
+        let Some(registered) = &self.push_endpoints else {
+            return Need::Nothing;
+        };
+        match (still_registered(endpoint_url, registered), self.handshake) {
+            (true, HandshakeUse::Unregistered | HandshakeUse::Never) => Need::Nothing,
+            (false, HandshakeUse::Never) => Need::Registration,
+            (_, HandshakeUse::Always | HandshakeUse::Unregistered) => Need::Handshake,
         }
     }
 

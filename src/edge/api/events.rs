@@ -1,16 +1,17 @@
-//! `/events`: publishing. Every matching stream has stored the events before the answer is 202, or is named as one that
+//! `/events`: publishing, in the native form or as CloudEvents. Every matching stream has stored the events before the answer is 202, or is named as one that
 //! refused.
 
-use axum::response::Response;
-use http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, StatusCode, header};
 use serde_json::json;
 
 use crate::edge::command::{Addressed, Answer, Refusal, StreamCommand, StreamReply, TenantCommand, TenantReply};
-use crate::edge::error::{ApiError, json_response};
+use crate::edge::error::{ApiError, json_response, no_store};
 use crate::edge::object::stub;
 use crate::edge::together::together;
 use crate::edge::{auth, body, random};
-use crate::protocol::event::publish::PublishRequest;
+use crate::protocol::cloudevent::{CloudEvent, ContentMode, is_cloudevent};
+use crate::protocol::event::publish::{NewEvent, PublishRequest};
 use crate::protocol::list::insert_sorted;
 use crate::transmitter::stream::Published;
 
@@ -21,20 +22,33 @@ pub async fn publish(call: Call) -> Result<Response, ApiError> {
     let (parts, payload) = request.into_parts();
     let publisher = auth::publisher(&edge, &parts.headers).await?;
     edge.issuer()?;
-    let given = body::read_json(&parts.headers, payload, body::PUBLISH_LIMIT).await?;
-    let asked = PublishRequest::parse(given).map_err(|found| ApiError::invalid(&found))?;
-    let source = publisher.source().to_owned();
-    let mut events = Vec::with_capacity(asked.events.len());
-    for (index, event) in asked.events.into_iter().enumerate() {
+    let form = form(&parts.headers)?;
+    let given = body::read(payload, body::PUBLISH_LIMIT).await?;
+    let given = read(form, &parts.headers, &given)?;
+    let mut events = Vec::with_capacity(given.len());
+    for (index, (source, event)) in given.into_iter().enumerate() {
         let random = if event.id.is_none() {
             random::text::<16>()?
         } else {
             String::new()
         };
-        let place = |error| ApiError::at(&format!("/events/{index}"), format!("/events/{index} {error}"));
+        // A CloudEvent's `source` counts within its publisher: nobody can use up the ids of another one.
+        let source = match source {
+            Some(source) => format!("{} {source}", publisher.source()),
+            None => publisher.source().to_owned(),
+        };
+        let place = |error| {
+            let pointer = place(form, index, None);
+            let detail = format!("{} {error}", if pointer.is_empty() { "The event" } else { &pointer });
+            ApiError::at(&pointer, detail)
+        };
         events.push(Published::new(event, &source, random).map_err(place)?);
     }
     let accepted = events.len();
+    if accepted == 0 {
+        // CE-3.3-1: a batch of nothing is no error.
+        return Ok((StatusCode::NO_CONTENT, no_store()).into_response());
+    }
     let mut event_types: Vec<String> = Vec::new();
     for event in &events {
         insert_sorted(&mut event_types, event.event_type.clone());
@@ -47,7 +61,7 @@ pub async fn publish(call: Call) -> Result<Response, ApiError> {
         return Err(ApiError::internal("tenant", "an unexpected reply"));
     };
     if let Some(index) = events.iter().position(|event| unsupported.contains(&event.event_type)) {
-        let pointer = format!("/events/{index}/type");
+        let pointer = place(form, index, Some("type"));
         let detail = format!("{pointer} is not among the event types that this tenant supports");
         return Err(ApiError::at(&pointer, detail));
     }
@@ -72,7 +86,9 @@ pub async fn publish(call: Call) -> Result<Response, ApiError> {
             Ok(Err(Refusal::Full)) => refused.push(json!({"stream_id": stream_id, "reason": "outbox_full"})),
             // The route was wider than the truth: the stream is deleted, or not there yet.
             Ok(Err(Refusal::Gone)) => {}
-            Ok(Err(Refusal::IdConflict { index })) => return Err(ApiError::id_conflict(index)),
+            Ok(Err(Refusal::IdConflict { index })) => {
+                return Err(ApiError::id_conflict(index, place(form, index, Some("id"))));
+            }
             Ok(Ok(_)) | Ok(Err(_)) => {
                 failed = Some(ApiError::unavailable("Not every stream could store the events.", 1))
             }
@@ -86,5 +102,66 @@ pub async fn publish(call: Call) -> Result<Response, ApiError> {
             StatusCode::ACCEPTED,
             &json!({"accepted": accepted, "streams": stored_by, "refused": refused}),
         )),
+    }
+}
+
+/// How the request holds its events; `None`: in the native form.
+type Form = Option<ContentMode>;
+
+fn form(headers: &HeaderMap) -> Result<Form, ApiError> {
+    let content_type = headers
+        .get(header::CONTENT_TYPE)
+        .map(|value| value.to_str().unwrap_or("?"));
+    let form = is_cloudevent(content_type, headers.contains_key("ce-specversion"))
+        .map_err(|error| ApiError::unsupported_format(error.to_string()))?;
+    if form.is_none() {
+        body::require_type(headers, "application/json")?;
+    }
+    Ok(form)
+}
+
+/// The events of a request, each with the `source` that it names, if it is a CloudEvent.
+fn read(form: Form, headers: &HeaderMap, bytes: &[u8]) -> Result<Vec<(Option<String>, NewEvent)>, ApiError> {
+    let invalid = |found| ApiError::invalid(&found);
+    let events = match form {
+        None => {
+            let asked = PublishRequest::parse(body::parse(bytes)?).map_err(invalid)?;
+            return Ok(asked.events.into_iter().map(|event| (None, event)).collect());
+        }
+        Some(ContentMode::Structured) => vec![CloudEvent::from_structured(body::parse(bytes)?).map_err(invalid)?],
+        Some(ContentMode::Batched) => CloudEvent::batch(body::parse(bytes)?).map_err(invalid)?,
+        Some(ContentMode::Binary) => {
+            let data = match bytes {
+                [] => None,
+                bytes => Some(body::parse(bytes)?),
+            };
+            let headers: Vec<_> = headers
+                .iter()
+                .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+                .collect();
+            vec![CloudEvent::from_binary(&headers, data).map_err(invalid)?]
+        }
+    };
+    let events = events.into_iter().enumerate().map(|(index, event)| {
+        let (source, event) = event.into_event().map_err(|found| match form {
+            Some(ContentMode::Batched) => ApiError::invalid(&found.under(index)),
+            _ => ApiError::invalid(&found),
+        })?;
+        Ok((Some(source), event))
+    });
+    events.collect()
+}
+
+/// The pointer to an event of the request, or to an attribute of it.
+fn place(form: Form, index: usize, attribute: Option<&str>) -> String {
+    let event = match form {
+        None => format!("/events/{index}"),
+        Some(ContentMode::Batched) => format!("/{index}"),
+        Some(ContentMode::Structured | ContentMode::Binary) => String::new(),
+    };
+    match (attribute, form) {
+        (None, _) => event,
+        (Some(attribute), Some(ContentMode::Binary)) => format!("/ce-{attribute}"),
+        (Some(attribute), _) => format!("{event}/{attribute}"),
     }
 }

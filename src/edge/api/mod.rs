@@ -3,6 +3,7 @@
 pub mod ask;
 pub mod call;
 pub mod clients;
+pub mod consent;
 pub mod console;
 pub mod events;
 pub mod operate;
@@ -13,6 +14,7 @@ pub mod sources;
 pub mod status;
 pub mod streams;
 pub mod subjects;
+pub mod target;
 pub mod tenants;
 pub mod token;
 pub mod verification;

@@ -27,6 +27,8 @@ pub fn change(call: Call) -> impl Answering {
                 window: wanted.window.into_iter().collect(),
                 on_dead: wanted.on_dead,
                 more_available: wanted.more_available,
+                request_rate: wanted.request_rate.into_iter().collect(),
+                legacy_origin_header: wanted.legacy_origin_header,
             };
             Ok(Question::Stream(asked.id.clone(), command))
         },

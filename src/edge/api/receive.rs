@@ -25,6 +25,7 @@ use crate::receiver::keys::{FetchedKeys, are_fresh};
 use crate::receiver::source::Source;
 
 use super::call::Call;
+use super::target;
 
 /// What an isolate knows of a source is looked up anew after this. The object checks in any case.
 const VIEW_MAX_AGE_MS: u64 = 10_000;
@@ -87,12 +88,17 @@ async fn judge_and_store(
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Result<(), Refusal>, ApiError> {
-    let rev = view.source.rev;
+    let (rev, enforces) = (view.source.rev, view.source.target.enforces());
     let source_id = view.source.source_id.clone();
-    let accepted = judge(edge, view, headers, body).await?;
+    let event = judge(edge, view, headers, body).await?;
+    let origin = if enforces {
+        target::origin_of_push(headers)?
+    } else {
+        None
+    };
     let reply = edge
         .any_source(&source_id)?
-        .tell(SourceCommand::Store { rev, event: accepted })
+        .tell(SourceCommand::Store { rev, event, origin })
         .await?;
     Ok(reply.map(|_| ()))
 }

@@ -28,6 +28,7 @@ pub async fn create(call: Call) -> Result<Response, ApiError> {
     let policy = UrlPolicy {
         allow_loopback: edge.settings().allow_loopback,
         own_host: None,
+        ports: Vec::new(),
     };
     let wanted = SourceRequest::parse(&given, &policy).map_err(|found| ApiError::invalid(&found))?;
     let authorization_header = format!("Bearer {}", random::text::<32>()?);
@@ -36,6 +37,7 @@ pub async fn create(call: Call) -> Result<Response, ApiError> {
         audience: wanted.audience,
         description: wanted.description,
         jwks: wanted.jwks,
+        target: wanted.target,
         authorization_hash: crypto::sha256_hex(&authorization_header),
     }));
     let TenantReply::Source(source) = edge.tenant()?.ask(command).await? else {
@@ -78,6 +80,19 @@ pub async fn show(call: Call) -> Result<Response, ApiError> {
         StatusCode::OK,
         &source.to_json(&receive_url(&edge, &source)?),
     ))
+}
+
+/// Changes members; what is absent stays.
+pub async fn change(call: Call) -> Result<Response, ApiError> {
+    let asked = admit(call, Who::Operator).await?;
+    let command = SourceCommand::Change {
+        patch: asked.given.clone(),
+    };
+    let SourceReply::View(view) = asked.edge.source(&asked.id)?.ask(command).await? else {
+        return Err(ApiError::internal("source", "an unexpected reply"));
+    };
+    let shown = view.source.to_json(&receive_url(&asked.edge, &view.source)?);
+    Ok(json_response(StatusCode::OK, &shown))
 }
 
 pub fn delete(call: Call) -> impl Answering {

@@ -11,13 +11,14 @@ use crate::edge::command::{
 use crate::edge::error::ApiError;
 use crate::edge::settings::Settings;
 use crate::edge::together::together;
-use crate::protocol::client::ClientMetadata;
+use crate::protocol::client::{ClientMetadata, HandshakeUse};
 use crate::protocol::endpoint_url::{EndpointUrl, UrlPolicy, registered};
 use crate::protocol::oauth::Scope;
 use crate::protocol::status::Status;
 use crate::protocol::stream::{Configuration, Delivery, UpdateMode};
 use crate::protocol::tenant::TenantSettings;
 use crate::receiver::source::Source;
+use crate::transmitter::grant::Grant;
 use crate::transmitter::registry::{self, Child, Client, Kind, State};
 use crate::transmitter::routes::{self, Noted};
 use crate::transmitter::status::Wishes;
@@ -88,6 +89,7 @@ impl TenantObject {
             // SSF-7.1-14, SSF-7.1-15: what a new stream starts with; a later change of the tenant's is for later streams.
             default_subjects: Some(default_subjects),
             choices: Choices::default(),
+            grant: Grant::default(),
             full_since: None,
             created_at: now_ms(),
             rev: 1,
@@ -234,6 +236,7 @@ impl TenantObject {
             audience: new.audience,
             description: new.description,
             jwks: new.jwks,
+            target: new.target,
             authorization_hash: new.authorization_hash,
             created_at: now_ms(),
             rev: 1,
@@ -404,8 +407,8 @@ impl TenantObject {
     }
 }
 
-/// How a stream is delivered; without an endpoint by poll. Nobody is pushed to who did not agree: an endpoint has to be
-/// registered for its client.
+/// How a stream is delivered; without an endpoint by poll. Nobody is pushed to who did not agree: an endpoint that is not
+/// registered for its client is asked, unless the client may have registered ones only (design 5).
 fn delivery(
     settings: &TenantSettings,
     client: &ClientMetadata,
@@ -421,9 +424,10 @@ fn delivery(
             };
             let url = EndpointUrl::parse(endpoint_url, policy)
                 .map_err(|error| invalid(format!("/delivery/endpoint_url {error}")))?;
-            if !registered(&url, &client.push_endpoints) {
+            if client.handshake == HandshakeUse::Never && !registered(&url, &client.push_endpoints) {
                 return Err(invalid(
-                    "/delivery/endpoint_url is not among the push endpoints registered for this client".to_owned(),
+                    "/delivery/endpoint_url is not among the push endpoints registered for this client, and no other is taken"
+                        .to_owned(),
                 ));
             }
             Delivery::Push {

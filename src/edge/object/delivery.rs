@@ -181,7 +181,7 @@ impl StreamObject {
         let now = now_ms();
         let Some(Pushed { answer, attempt }) = pushed else {
             return self.with(|live| {
-                live.not_sent(pos);
+                live.not_sent(pos, now);
                 Ok(())
             });
         };

@@ -13,6 +13,7 @@ use crate::delivery::courier::Outcome;
 use crate::edge::clock::now_ms;
 use crate::edge::crypto::{self, CryptoError};
 use crate::edge::http::{self, Incoming, NoAnswer, Outgoing, OutgoingHeaders, Ticket};
+use crate::protocol::handshake::REQUEST_ORIGIN;
 use crate::protocol::jose::jws::{self, Alg, SigningHeader};
 use crate::protocol::push::{ErrorBody, clip};
 use crate::protocol::secret::Secret;
@@ -24,6 +25,9 @@ const KEPT: usize = 50;
 
 /// Bytes of a body that are kept of an attempt, and read of an answer.
 const BODY_BYTES: usize = 4096;
+
+/// Who we say we are.
+pub const USER_AGENT: &str = concat!("Heliograph/", env!("CARGO_PKG_VERSION"));
 
 /// Everything that the pushes of one run have in common.
 pub struct Line {
@@ -45,11 +49,13 @@ impl Line {
         let mut headers = vec![
             ("content-type", set::MEDIA_TYPE.to_owned()),
             ("accept", "application/json".to_owned()),
-            (
-                "user-agent",
-                concat!("Heliograph/", env!("CARGO_PKG_VERSION")).to_owned(),
-            ),
+            ("user-agent", USER_AGENT.to_owned()),
+            // WH-2.1-6: on every push, whoever asked for it or not.
+            (REQUEST_ORIGIN, run.origin.clone()),
         ];
+        if run.legacy_origin_header {
+            headers.push(("origin", run.origin.clone()));
+        }
         let mut shown = headers.clone();
         if let Some(authorization) = authorization {
             // SSF-6.1.1-4: exactly what the receiver gave, scheme included.

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::delivery::answer::HoldReason;
 use crate::delivery::dead_letters;
+use crate::delivery::pace::Limit;
 use crate::edge::clock::now_ms;
 use crate::edge::command::{Answer, Health, Refusal, StreamCommand, StreamReply, StreamUpdate};
 use crate::protocol::event::profile::Profile;
@@ -18,7 +19,7 @@ use crate::transmitter::live::Live;
 use crate::transmitter::status::Wish;
 use crate::transmitter::terms::Terms;
 
-use super::serve::new_jti;
+use super::serve::{new_jti, seconds};
 use super::stream::StreamObject;
 
 impl StreamObject {
@@ -28,6 +29,14 @@ impl StreamObject {
             StreamCommand::Redrive { jti } => self.redrive(jti).await,
             StreamCommand::Replay { from } => self.replay(from).await,
             StreamCommand::TakeTerms { terms } => self.take_terms(*terms),
+            StreamCommand::Grant => self.shown_grant(),
+            StreamCommand::Decide { action } => self.decide(action),
+            StreamCommand::CallBack {
+                secret,
+                posted,
+                rate,
+                allowed,
+            } => self.called_back(&secret, posted, rate.as_deref(), allowed.as_deref()),
             StreamCommand::Status => self.with(|live| Ok(shown_status(live, false))),
             StreamCommand::SetStatus { status, reason } => self.set_status(Wish { status, reason }),
             StreamCommand::AddSubject { subject, verified } => {
@@ -77,10 +86,11 @@ impl StreamObject {
             let changed = stream.configuration.updated(&request, mode, &stream.poll_url())?;
             // Where the endpoint refused our authorization, another one is as good as another endpoint; and one that was gone
             // is there again when its receiver names it (WH-2.2-31).
-            let anew = live
-                .courier
-                .hold()
-                .is_some_and(|hold| matches!(hold.reason, HoldReason::Unauthorized | HoldReason::Gone));
+            let anew = !stream.grant.permits()
+                || live
+                    .courier
+                    .hold()
+                    .is_some_and(|hold| matches!(hold.reason, HoldReason::Unauthorized | HoldReason::Gone));
             let moved = changed.delivery != stream.configuration.delivery || (anew && request.delivery.is_some());
             // SSF-8.1.1.3-10: a delivery object replaces the whole one, its secret included.
             if request.delivery.is_some() || mode == UpdateMode::Put {
@@ -92,6 +102,8 @@ impl StreamObject {
             live.stream.save(&self.sql)?;
             if moved {
                 live.moved(&self.sql, now_ms())?;
+            } else {
+                live.follow_consent(&self.sql, now_ms())?;
             }
             Ok(StreamReply::Stream(Box::new(live.stream.clone())))
         })
@@ -103,6 +115,7 @@ impl StreamObject {
             self.key.replace(None);
             live.take_terms(&self.sql, terms, now_ms())?;
             live.stream.save(&self.sql)?;
+            live.follow_consent(&self.sql, now_ms())?;
             Ok(StreamReply::Stream(Box::new(live.stream.clone())))
         })
     }
@@ -130,6 +143,8 @@ impl StreamObject {
             window,
             on_dead,
             more_available,
+            request_rate,
+            legacy_origin_header,
         } = wanted
         else {
             return Err(Refusal::Internal);
@@ -152,6 +167,8 @@ impl StreamObject {
             choices.window = window.into_iter().next().unwrap_or(choices.window);
             choices.on_dead = on_dead.unwrap_or(choices.on_dead);
             choices.omits_more_available = more_available.map_or(choices.omits_more_available, |says| !says);
+            choices.request_rate = request_rate.into_iter().next().unwrap_or(choices.request_rate);
+            choices.legacy_origin_header = legacy_origin_header.unwrap_or(choices.legacy_origin_header);
             live.choose(&self.sql, choices, now)?;
             if let Some((status, reason)) = status {
                 live.operator_wishes(&self.sql, Wish { status, reason }, now)?;
@@ -170,8 +187,9 @@ impl StreamObject {
         let per_minute = live.stream.terms.settings.subject_changes_per_minute;
         let members = subject::members(subject).map_or(1, |members| members.len());
         let mut pace = live.subject_pace;
+        let limit = Limit::with_minutes_burst(per_minute);
         for _ in 0..members {
-            pace.act(per_minute, now_ms()).map_err(|wait_ms| Refusal::TooMany {
+            pace.act(&limit, now_ms()).map_err(|wait_ms| Refusal::TooMany {
                 detail: format!("This stream takes {per_minute} changes of subjects a minute."),
                 retry_after_s: seconds(wait_ms),
             })?;
@@ -270,10 +288,10 @@ impl StreamObject {
             let now = now_ms();
             let hold = live.courier.hold();
             let (status, reason) = live.stream.status(hold.as_ref());
-            let waits = match (&hold, live.stream.full_since) {
-                (Some(_), _) => Some("endpoint"),
-                (None, Some(_)) => Some("transmitter"),
-                (None, None) => None,
+            let waits = match live.stream.full_since {
+                _ if hold.is_some() || !live.stream.grant.permits() => Some("endpoint"),
+                Some(_) => Some("transmitter"),
+                None => None,
             };
             live.outbox.refill(&self.sql)?;
             let tally = &live.tally;
@@ -314,10 +332,6 @@ fn own_subject() -> Refusal {
 fn shown_status(live: &Live, asked: bool) -> StreamReply {
     let (status, reason) = live.stream.status(live.courier.hold().as_ref());
     StreamReply::Status { status, reason, asked }
-}
-
-fn seconds(wait_ms: u64) -> u32 {
-    u32::try_from(wait_ms.div_ceil(1000)).unwrap_or(u32::MAX)
 }
 
 fn refused(error: FilterError, pointer: &str) -> Refusal {

@@ -5,9 +5,11 @@ pub mod serve;
 pub mod source;
 pub mod stream;
 pub mod stub;
+mod target;
 pub mod tenant;
 
 mod children;
+mod consent;
 mod delivery;
 mod exchange;
 mod letters;

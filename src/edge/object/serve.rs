@@ -67,6 +67,11 @@ pub fn new_jti() -> Answer<Jti> {
     random::bytes().map_err(|_| Refusal::Internal)
 }
 
+/// Whole seconds to wait, as answers say it.
+pub fn seconds(wait_ms: u64) -> u32 {
+    u32::try_from(wait_ms.div_ceil(1000)).unwrap_or(u32::MAX)
+}
+
 /// What an object makes of an error from a call it made itself.
 pub fn call_failed(error: &ApiError) -> Refusal {
     fault("call", format!("{error:?}"))

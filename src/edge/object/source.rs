@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use serde_json::json;
 use worker::{DurableObject, Env, Request, Response, State, durable_object};
 
+use crate::delivery::pace::Pace;
 use crate::edge::api::receive::{keys_copy, source_copy};
 use crate::edge::clock::now_ms;
 use crate::edge::command::{Addressed, Answer, Refusal, SourceCommand, SourceReply, SourceView};
@@ -23,6 +24,7 @@ use crate::receiver::source::{self, Source};
 
 use super::bell::Bell;
 use super::serve::{Alarm, Seldom, abort, fault, serve};
+use super::target::Granted;
 
 /// Time for the issuer's metadata, and again for its keys.
 const FETCH_TIMEOUT_MS: u32 = 5_000;
@@ -31,10 +33,10 @@ const FETCH_BYTES: usize = 256 * 1024;
 
 #[durable_object(alarm)]
 pub struct SourceObject {
-    state: State,
+    pub(super) state: State,
     env: Env,
-    sql: EdgeSql,
-    alarm: Alarm,
+    pub(super) sql: EdgeSql,
+    pub(super) alarm: Alarm,
     source: RefCell<Option<Source>>,
     /// Rung when a fetch of keys ended.
     fetched: Bell,
@@ -43,6 +45,12 @@ pub struct SourceObject {
     asked_at: Cell<Option<u64>>,
     /// When the edge's copy was written last.
     copied_at: Seldom,
+    /// Who may push, while it is known.
+    pub(super) granted: RefCell<Option<Granted>>,
+    /// Who might before something changed, for how fast each pushed.
+    pub(super) paces: RefCell<Granted>,
+    /// How often origins ask.
+    pub(super) questions: Cell<Pace>,
     gone: Cell<bool>,
 }
 
@@ -59,6 +67,9 @@ impl DurableObject for SourceObject {
             fetching: Cell::default(),
             asked_at: Cell::default(),
             copied_at: Seldom::default(),
+            granted: RefCell::default(),
+            paces: RefCell::default(),
+            questions: Cell::default(),
             gone: Cell::default(),
         }
     }
@@ -69,10 +80,15 @@ impl DurableObject for SourceObject {
 
     async fn alarm(&self) -> worker::Result<Response> {
         self.alarm.went_off();
-        let pruned = self.source().and_then(|_| self.prune());
+        let called = self.call_back().await;
+        let pruned = called.and_then(|()| self.prune());
         match pruned {
-            Ok(Some(due)) => self.alarm.arm(&self.state, due).await,
-            Ok(None) | Err(Refusal::Gone) => {}
+            Ok(due) => {
+                for due in due.into_iter().chain(self.callback_due()) {
+                    self.alarm.arm(&self.state, due).await;
+                }
+            }
+            Err(Refusal::Gone) => {}
             Err(_) => self.alarm.arm(&self.state, now_ms() + 60_000).await,
         }
         Response::empty()
@@ -80,7 +96,7 @@ impl DurableObject for SourceObject {
 }
 
 impl SourceObject {
-    fn source(&self) -> Answer<Source> {
+    pub(super) fn source(&self) -> Answer<Source> {
         if self.gone.get() {
             return Err(Refusal::Gone);
         }
@@ -107,7 +123,11 @@ impl SourceObject {
                 Ok(SourceReply::View(Box::new(view)))
             }
             SourceCommand::RefreshKeys => self.refresh_keys().await,
-            SourceCommand::Store { rev, event } => self.store(rev, &event).await,
+            SourceCommand::Change { patch } => self.change(&patch).await,
+            SourceCommand::Handshake(asker) => self.asked(*asker).await,
+            SourceCommand::Grants => self.grants(),
+            SourceCommand::Decide(decision) => self.decide(decision).await,
+            SourceCommand::Store { rev, event, origin } => self.store(rev, &event, origin.as_deref()).await,
             SourceCommand::Events { after, limit } => {
                 self.source()?;
                 Ok(SourceReply::Events(inbox::read(&self.sql, after, limit)?))
@@ -134,16 +154,29 @@ impl SourceObject {
         Ok(SourceReply::Done)
     }
 
-    async fn store(&self, rev: u64, event: &Accepted) -> Answer<SourceReply> {
-        if self.source()?.rev != rev {
+    /// Changes what may be changed of a source. Who judged by the old one judges again.
+    async fn change(&self, patch: &serde_json::Value) -> Answer<SourceReply> {
+        let source = self.source()?.patched(patch)?;
+        source.save(&self.sql)?;
+        self.source.replace(Some(source.clone()));
+        self.forget_granted();
+        let _ = kv::put(&self.env, &source_copy(&source.source_id), &source).await;
+        self.view().map(|view| SourceReply::View(Box::new(view)))
+    }
+
+    async fn store(&self, rev: u64, event: &Accepted, origin: Option<&str>) -> Answer<SourceReply> {
+        let source = self.source()?;
+        if source.rev != rev {
             return Err(Refusal::Stale);
         }
         let now = now_ms();
+        self.let_in(&source, origin, now)?;
         let outcome = inbox::store(&self.sql, event, now).map_err(|error| {
             // Half of a change must not stay: what is not committed goes with this life of the object.
             abort(&self.state, "a fault while storing");
             Refusal::from(error)
         })?;
+        // A callback may have set the alarm for earlier; it looks after the events, too.
         if self.alarm.at().is_none() {
             let settings = self.settings()?;
             let oldest = inbox::oldest(&self.sql)?.unwrap_or(now);
@@ -227,7 +260,7 @@ impl SourceObject {
         Ok(SourceReply::Keys { keys, wait_ms })
     }
 
-    fn settings(&self) -> Answer<std::sync::Arc<Settings>> {
+    pub(super) fn settings(&self) -> Answer<std::sync::Arc<Settings>> {
         context::settings(&self.env).map_err(|error| fault("settings", error))
     }
 }
@@ -244,6 +277,7 @@ async fn fetch_keys(source: &Source, settings: &Settings) -> Result<FetchedKeys,
     let policy = UrlPolicy {
         allow_loopback: settings.allow_loopback,
         own_host: None,
+        ports: Vec::new(),
     };
     let metadata_url = well_known_url(&source.issuer, SSF_CONFIGURATION).map_err(|error| error.to_string())?;
     let metadata = fetch_json(&metadata_url, &policy).await?;

@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use serde_json::Value;
 use worker::{DurableObject, Env, Request, Response, State, durable_object};
 
 use crate::delivery::outbox::AppendError;
@@ -55,6 +56,10 @@ pub struct StreamObject {
     /// Runs in a row that could not begin, by our own fault.
     failed_runs: Cell<u32>,
     poked_at: Cell<Option<u64>>,
+    /// The endpoint is being asked for its consent.
+    pub(super) asking: Cell<bool>,
+    /// Both sides of the last such question, for the operator.
+    pub(super) last_ask: RefCell<Option<Value>>,
 }
 
 impl DurableObject for StreamObject {
@@ -78,6 +83,8 @@ impl DurableObject for StreamObject {
             accepted: Cell::default(),
             failed_runs: Cell::default(),
             poked_at: Cell::default(),
+            asking: Cell::default(),
+            last_ask: RefCell::default(),
         }
     }
 
@@ -96,7 +103,7 @@ impl DurableObject for StreamObject {
         self.running_since.set(Some(started));
         let kept_time = self.keep_time(started);
         let delivered = match kept_time {
-            Ok(()) => self.deliver().await,
+            Ok(()) => self.work().await,
             Err(refusal) => Err(refusal),
         };
         self.running_since.set(None);
@@ -198,6 +205,7 @@ impl StreamObject {
             return Err(Refusal::Gone);
         }
         stream.save(&self.sql)?;
+        self.with(|live| Ok(live.follow_consent(&self.sql, now_ms())?))?;
         self.rearm().await;
         Ok(StreamReply::Done)
     }

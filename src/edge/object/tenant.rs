@@ -26,10 +26,10 @@ use crate::protocol::set::Audience;
 use crate::protocol::tenant::TenantSettings;
 use crate::transmitter::keyring::{self, SigningKey};
 use crate::transmitter::registry::{self, Child, Client, Kind, State as ChildState};
-use crate::transmitter::routes;
+use crate::transmitter::{asked, routes};
 
 use super::children::RETRY_MS;
-use super::serve::{Alarm, Meter, Seldom, fault, serve};
+use super::serve::{Alarm, Meter, Seldom, fault, seconds, serve};
 
 /// What the seal of a private key authenticates, beside the object's id.
 const KEY_PLACE: &str = "signing_key";
@@ -161,6 +161,15 @@ impl TenantObject {
                     sealed: key.sealed,
                     sealed_by,
                 }))
+            }
+            TenantCommand::CountQuestion { host } => {
+                asked::ask(&self.sql, &host, settings.handshakes_per_host, now_ms())?.map_err(|wait_ms| {
+                    Refusal::TooMany {
+                        detail: "This host was asked too often lately.".to_owned(),
+                        retry_after_s: seconds(wait_ms),
+                    }
+                })?;
+                Ok(TenantReply::Done)
             }
             TenantCommand::CreateStream(new) => self.create_stream(&settings, tenant, *new).await,
             TenantCommand::Streams {

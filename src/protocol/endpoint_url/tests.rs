@@ -7,6 +7,7 @@ fn production() -> UrlPolicy {
     UrlPolicy {
         allow_loopback: false,
         own_host: Some("signals.quarry.io".into()),
+        ports: Vec::new(),
     }
 }
 
@@ -14,6 +15,7 @@ fn development() -> UrlPolicy {
     UrlPolicy {
         allow_loopback: true,
         own_host: Some("localhost:8787".into()),
+        ports: Vec::new(),
     }
 }
 
@@ -273,6 +275,7 @@ fn an_unusual_port_of_ours_is_part_of_the_name() {
     let policy = UrlPolicy {
         allow_loopback: false,
         own_host: Some("signals.quarry.io:8443".into()),
+        ports: Vec::new(),
     };
     assert_eq!(
         refusal(&format!("https://signals.quarry.io:8443{RECEIVE}"), &policy),

@@ -41,6 +41,11 @@ pub struct NewEvent {
     /// When it happened, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub toe: Option<i64>,
+    /// The trace that it belongs to (W3C Trace Context), which only a CloudEvent can name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracestate: Option<String>,
 }
 
 impl PublishRequest {
@@ -78,33 +83,42 @@ impl NewEvent {
         Self::take(value.clone())
     }
 
-    fn take(mut value: Value) -> Result<NewEvent, PublishError> {
+    fn take(value: Value) -> Result<NewEvent, PublishError> {
         let members = problem::object(&value)?;
         problem::only_members(members, &MEMBERS)?;
-        let event_type = event_type(members)?;
+        let event_type = event_type(members)?.to_owned();
+        let id = short_text(members, "id")?;
+        let toe = members.get("toe").map(toe).transpose();
+        let toe = toe.map_err(|found| found.under("toe"))?;
+        let new = NewEvent::of(event_type, value)?;
+        Ok(NewEvent { id, toe, ..new })
+    }
+
+    /// The event of a type, which is a legal one, with the members of `content` that say what happened to whom: `sub_id`,
+    /// `event` and `txn`. What else is in there was the caller's to look at.
+    pub(in crate::protocol) fn of(event_type: String, mut content: Value) -> Result<NewEvent, PublishError> {
+        let members = problem::object(&content)?;
         let sub_id = members
             .get("sub_id")
             .ok_or_else(|| Invalid::at("sub_id", Problem::Missing))?;
         subject::validate(sub_id)
-            .and_then(|()| super::validate_subject(event_type, sub_id))
+            .and_then(|()| super::validate_subject(&event_type, sub_id))
             .map_err(|found| found.under("sub_id"))?;
         let none = Value::Object(Map::new());
-        super::validate(event_type, members.get("event").unwrap_or(&none)).map_err(|found| found.under("event"))?;
+        super::validate(&event_type, members.get("event").unwrap_or(&none)).map_err(|found| found.under("event"))?;
         let mut new = NewEvent {
-            id: short_text(members, "id")?,
-            event_type: event_type.to_owned(),
+            id: None,
+            event_type,
             sub_id: Value::Null,
             event: none,
             txn: short_text(members, "txn")?,
-            toe: members
-                .get("toe")
-                .map(toe)
-                .transpose()
-                .map_err(|found| found.under("toe"))?,
+            toe: None,
+            traceparent: None,
+            tracestate: None,
         };
         // The long ones are moved: copying and dropping them was a good part of what an event cost.
         for (name, place) in [("sub_id", &mut new.sub_id), ("event", &mut new.event)] {
-            if let Some(given) = value.get_mut(name) {
+            if let Some(given) = content.get_mut(name) {
                 *place = given.take();
             }
         }
@@ -175,6 +189,8 @@ mod tests {
                     event: json!({"initiating_entity": "admin"}),
                     txn: Some("tx-1".into()),
                     toe: Some(1_795_263_000),
+                    traceparent: None,
+                    tracestate: None,
                 },
                 NewEvent {
                     id: None,
@@ -183,6 +199,8 @@ mod tests {
                     event: json!({}),
                     txn: None,
                     toe: None,
+                    traceparent: None,
+                    tracestate: None,
                 },
             ]
         );
@@ -215,6 +233,7 @@ mod tests {
         for (second, pointer, problem) in [
             (with("subject", json!({})), "/events/1/subject", UnknownMember), // SSF-3.1.2-2, pitfall 2
             (with("exp", json!(1)), "/events/1/exp", UnknownMember),
+            (with("traceparent", json!("")), "/events/1/traceparent", UnknownMember),
             (without("type"), "/events/1/type", Missing),
             (with("type", json!(1)), "/events/1/type", NotA("a string")),
             (

@@ -138,16 +138,18 @@ fn is_did(text: &str) -> bool {
         && is_uri_text(text)
 }
 
-/// A scheme (RFC 3986 3.1) and something after it.
+/// A scheme and something after it.
 pub fn is_uri(text: &str) -> bool {
     let parts = text.split_once(':');
-    parts.is_some_and(|(scheme, rest)| {
-        scheme.starts_with(|first: char| first.is_ascii_alphabetic())
-            && scheme
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
-            && !rest.is_empty()
-    }) && is_uri_text(text)
+    parts.is_some_and(|(scheme, rest)| is_scheme(scheme) && !rest.is_empty()) && is_uri_text(text)
+}
+
+/// RFC 3986 3.1.
+pub fn is_scheme(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
 }
 
 fn is_uri_text(text: &str) -> bool {

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::problem::{self, Invalid, Problem};
 use super::set::first_bytes;
 use format::Format;
-pub use format::is_uri;
+pub use format::{is_scheme, is_uri};
 #[cfg(test)]
 pub use matching::{covers, matches};
 pub use matching::{fingerprint, identity, members};

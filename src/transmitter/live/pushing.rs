@@ -6,6 +6,7 @@ use super::{FLUSH_MS, Live};
 use crate::delivery::answer::{Answer, Verdict, judge};
 use crate::delivery::chunk::Jti;
 use crate::delivery::courier::{self, Outcome};
+use crate::delivery::dead_letters::Death;
 use crate::delivery::outbox::Pos;
 use crate::delivery::sql::{Sql, SqlError};
 use crate::protocol::operator_request::OnDead;
@@ -18,6 +19,9 @@ use crate::transmitter::status::Wish;
 pub struct Run {
     pub endpoint_url: String,
     pub issuer: String,
+    /// The sender as endpoints know it.
+    pub origin: String,
+    pub legacy_origin_header: bool,
     pub sealed_authorization: Option<String>,
     rev: u64,
     moves: u32,
@@ -30,6 +34,8 @@ pub struct Job {
     pub pos: Pos,
     pub jti: Jti,
     pub claims: Vec<u8>,
+    /// Events that go in the same request, after this one.
+    pub riders: Vec<(Jti, Vec<u8>)>,
     /// 1 for the first.
     pub attempt: u32,
 }
@@ -77,6 +83,8 @@ impl Live {
         Ok(Some(Run {
             endpoint_url: endpoint_url.clone(),
             issuer: configuration.iss.clone(),
+            origin: self.origin(),
+            legacy_origin_header: self.stream.choices.legacy_origin_header,
             sealed_authorization: self.stream.sealed_authorization.clone(),
             rev: self.stream.rev,
             moves: self.moves,
@@ -90,16 +98,23 @@ impl Live {
             return Ok(Next::Over);
         }
         self.outbox.refill(sql)?;
-        let due_at = match self.courier.next(&self.outbox, now) {
+        let next = self.courier.next(&self.outbox, now);
+        if self.courier.must_keep() {
+            self.flush(sql, now)?;
+        }
+        let due_at = match next {
             courier::Next::Push(pos) => {
                 let Some(item) = self.outbox.get(pos) else {
                     self.courier.forget(pos);
                     return Ok(Next::Nothing { due_at: None });
                 };
+                let riders = self.courier.riders(pos);
+                let riders = riders.into_iter().filter_map(|rider| self.outbox.get(rider));
                 return Ok(Next::Push(Job {
                     pos,
                     jti: item.jti,
                     claims: item.claims().to_vec(),
+                    riders: riders.map(|rider| (rider.jti, rider.claims().to_vec())).collect(),
                     attempt: self.courier.attempts(&item.lane, pos) + 1,
                 }));
             }
@@ -116,8 +131,8 @@ impl Live {
     }
 
     /// A chosen push was not sent after all.
-    pub fn not_sent(&mut self, pos: Pos) {
-        self.courier.forget(pos);
+    pub fn not_sent(&mut self, pos: Pos, now: u64) {
+        self.courier.not_sent(pos, now);
     }
 
     /// Takes the answer to a push. `draw` is uniform in 0..1.
@@ -141,7 +156,12 @@ impl Live {
             self.courier.forget(pos);
             return Ok(Settled::Ignored);
         }
-        let outcome = self.courier.handle(pos, &verdict, now, draw);
+        let riders = self.courier.riders(pos);
+        let beside = self.courier.handle_riders(pos, &verdict, now, draw);
+        let (outcome, deaths) = match beside {
+            Ok(deaths) => (self.courier.handle(pos, &verdict, now, draw), deaths),
+            Err(outcome) => (outcome, Vec::new()),
+        };
         let detail = match &verdict {
             Verdict::Delivered => None,
             Verdict::Dead { err, description } => Some(format!("{err}: {description}")),
@@ -149,28 +169,15 @@ impl Live {
         };
         match &outcome {
             Outcome::Delivered => {
-                if self.outbox.ack(pos) {
-                    self.tally.delivered(1, now);
+                for pos in riders.into_iter().chain([pos]) {
+                    self.tally.delivered(u32::from(self.outbox.ack(pos)), now);
                 }
             }
-            // What tells of the stream itself never stands in its way.
-            Outcome::Dead(death) if self.stream.choices.on_dead == OnDead::Skip || pos.seq < 0 => {
-                let kept = self.courier.kept();
-                let most = self.rules.dead_letters;
-                self.outbox.bury(sql, pos, death, now, most, &kept)?;
-            }
-            // What was dropped or replayed meanwhile is nobody's fault.
-            Outcome::Dead(_) if self.outbox.get(pos).is_none() => {}
-            Outcome::Dead(death) => {
-                let (err, why) = (&death.err, &death.description);
-                self.stream.wishes.transmitter = Wish {
-                    status: Status::Paused,
-                    reason: Some(format!("an event cannot be delivered: {err}: {why}")),
-                };
-                self.stream.rev += 1;
-                self.stream.save(sql)?;
-            }
+            Outcome::Dead(death) => self.died(sql, pos, death, now)?,
             Outcome::RetryAt(_) | Outcome::HeldUntil(..) => {}
+        }
+        for (pos, death) in &deaths {
+            self.died(sql, *pos, death, now)?;
         }
         if let Some(detail) = &detail {
             self.tally.trouble(detail, now);
@@ -185,8 +192,32 @@ impl Live {
         Ok(Settled::Known(outcome, detail))
     }
 
+    /// An event cannot be delivered: it is buried, or the stream stops before it, as the operator chose.
+    fn died(&mut self, sql: &dyn Sql, pos: Pos, death: &Death, now: u64) -> Result<(), SqlError> {
+        // What tells of the stream itself never stands in its way.
+        if self.stream.choices.on_dead == OnDead::Skip || pos.seq < 0 {
+            let kept = self.courier.kept();
+            let most = self.rules.dead_letters;
+            self.outbox.bury(sql, pos, death, now, most, &kept)?;
+        } else if self.outbox.get(pos).is_some() {
+            let (err, why) = (&death.err, &death.description);
+            self.stream.wishes.transmitter = Wish {
+                status: Status::Paused,
+                reason: Some(format!("an event cannot be delivered: {err}: {why}")),
+            };
+            self.stream.rev += 1;
+            self.stream.save(sql)?;
+        }
+        // What was dropped or replayed meanwhile is nobody's fault.
+        Ok(())
+    }
+
     /// Why delivery waits, since when and until when, for whoever looks after the stream.
     pub fn shown_hold(&self) -> Option<Value> {
+        let grant = &self.stream.grant;
+        if !grant.permits() {
+            return Some(json!({"reason": "consent", "since": grant.since, "until": null}));
+        }
         let hold = self.courier.hold();
         let endpoint = hold.map(|hold| {
             let until = Some(hold.until).filter(|until| *until < courier::NEVER);

@@ -13,6 +13,7 @@ use crate::delivery::sql::testing::TestSql;
 use crate::protocol::event::publish::NewEvent;
 use crate::protocol::stream::{Configuration, Delivery};
 use crate::transmitter::filter::Filter;
+use crate::transmitter::grant;
 use crate::transmitter::live::Rules;
 use crate::transmitter::stream::{self, Published, Stream};
 use crate::transmitter::terms::Terms;
@@ -86,6 +87,13 @@ impl Plan {
                 retention_ms: draw.of(&[0, 0, 120_000, 3_600_000, 604_800_000, 604_800_000]),
                 dead_letters: draw.of(&[1, 3, 10_000, 10_000]),
                 dead_letter_ms: draw.of(&[60_000, 2_592_000_000, 2_592_000_000]),
+                consent: grant::Rules {
+                    request_rate: 600,
+                    ttl_ms: 0,
+                    window_ms: 86_400_000,
+                    retry_ms: 10_000,
+                    timeout_ms: 10_000,
+                },
             },
             polls,
             switches: draw.percent(12),
@@ -170,6 +178,8 @@ pub fn published(subject: usize, n: usize, other: bool) -> Published {
         },
         txn: None,
         toe: None,
+        traceparent: None,
+        tracestate: None,
     };
     Published::new(event, "pub", String::new()).unwrap()
 }

@@ -399,7 +399,7 @@ impl<'a> World<'a> {
         let Some(answer) = flight.answer.take() else {
             if !self.live.may_send(&flight.run, now) {
                 let flight = run.flights.swap_remove(index);
-                self.live.not_sent(flight.job.pos);
+                self.live.not_sent(flight.job.pos, now);
                 self.note(|| format!("#{} is not sent", flight.id));
                 return self.pump();
             }

@@ -367,6 +367,8 @@ impl World<'_> {
         let window = self.draw.of(&[None, None, Some(1), Some(2), Some(5)]);
         let pauses = self.draw.percent(30);
         let choices = Choices {
+            request_rate: None,
+            legacy_origin_header: false,
             window,
             on_dead: if pauses { OnDead::Pause } else { OnDead::Skip },
             omits_more_available: self.draw.percent(30),

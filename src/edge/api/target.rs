@@ -1,0 +1,140 @@
+//! `OPTIONS /receive/{source_id}`: the handshake as its target (CloudEvents web hooks, section 4), and the origins of a source
+//! for its operator.
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
+
+use crate::edge::command::{Asker, Refusal, SourceCommand, SourceReply};
+use crate::edge::error::{ApiError, json_response, no_store};
+use crate::protocol::handshake::{
+    ALLOWED_ORIGIN, ALLOWED_RATE, REQUEST_CALLBACK, REQUEST_ORIGIN, REQUEST_RATE, Rate, normal_origin,
+};
+use crate::protocol::push::ErrorBody;
+use crate::protocol::set::SetErr;
+use crate::receiver::target::Decision;
+
+use super::ask::{Who, admit};
+use super::call::Call;
+
+/// What the URL does, whoever asks.
+const ALLOW: &str = "POST, OPTIONS";
+
+/// Answers who asks for consent. Whether there is such a source shows to nobody who is not allowed to push to it: an id that is
+/// none, a source that allows nobody and one that allows others answer alike (WH-4.2-18).
+pub async fn options(call: Call) -> Result<Response, ApiError> {
+    let Call {
+        edge,
+        id: source_id,
+        request,
+        ..
+    } = call;
+    let headers = request.headers();
+    if !headers.contains_key(REQUEST_ORIGIN) {
+        // A browser's preflight, or somebody who is curious (WH-4.2-15).
+        let mut response = ApiError::method_not_allowed().into_response();
+        response
+            .headers_mut()
+            .insert(header::ALLOW, HeaderValue::from_static(ALLOW));
+        return Ok(response);
+    }
+    let rate = match one(headers, REQUEST_RATE) {
+        None if headers.contains_key(REQUEST_RATE) => Err(()),
+        text => text.map(|text| Rate::parse(text).ok_or(())).transpose(),
+    };
+    let rate = rate.map_err(|()| ApiError::bad_request("WebHook-Request-Rate must be a whole number above 0."))?;
+    let origin = one(headers, REQUEST_ORIGIN).and_then(normal_origin);
+    let (Some(origin), Ok(source)) = (origin, edge.any_source(&source_id)) else {
+        return Ok(answer(StatusCode::FORBIDDEN, &[]));
+    };
+    let asker = Asker {
+        origin: origin.clone(),
+        rate,
+        callback: one(headers, REQUEST_CALLBACK).map(str::to_owned),
+        request: json!({
+            "method": "OPTIONS",
+            "url": format!("{}/receive/{source_id}", edge.origin()?),
+            "headers": shown(headers),
+        }),
+    };
+    match source.tell(SourceCommand::Handshake(Box::new(asker))).await? {
+        Ok(SourceReply::Granted(Some(rate))) => Ok(answer(
+            StatusCode::OK,
+            // The one that asked, not `*`: what others see of it is of no use to them (WH-4.2-16).
+            &[(ALLOWED_ORIGIN, &origin), (ALLOWED_RATE, &rate.text())],
+        )),
+        Ok(SourceReply::Granted(None)) => Ok(answer(StatusCode::OK, &[])),
+        Err(Refusal::OriginRefused | Refusal::Gone | Refusal::NotFound) => Ok(answer(StatusCode::FORBIDDEN, &[])),
+        Err(refusal) => Err(ApiError::refused(refusal)),
+        Ok(_) => Err(ApiError::internal("source", "an unexpected reply")),
+    }
+}
+
+/// WH-4.2-15
+fn answer(status: StatusCode, granted: &[(&'static str, &str)]) -> Response {
+    let mut headers = no_store();
+    headers.insert(header::ALLOW, HeaderValue::from_static(ALLOW));
+    for (name, value) in granted {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+    (status, headers).into_response()
+}
+
+/// The headers of the handshake as they may be shown: the callback is a secret but for where it leads.
+fn shown(headers: &HeaderMap) -> Vec<(&'static str, String)> {
+    let names = [REQUEST_ORIGIN, REQUEST_CALLBACK, REQUEST_RATE, "user-agent"];
+    let given = names.into_iter().filter_map(|name| Some((name, one(headers, name)?)));
+    let masked = |url: &str| url.split('/').take(3).chain(["***"]).collect::<Vec<_>>().join("/");
+    given
+        .map(|(name, value)| match name {
+            REQUEST_CALLBACK => (name, masked(value)),
+            _ => (name, value.chars().take(200).collect()),
+        })
+        .collect()
+}
+
+/// The value of a header that stands there once.
+fn one<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next().filter(|_| values.next().is_none())?;
+    value.to_str().ok().map(str::trim).filter(|value| !value.contains(','))
+}
+
+/// Whom a push says it comes from: by the header of today, or by the one of old (WH-2.1-8).
+pub fn origin_of_push(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let (now, old) = (one(headers, REQUEST_ORIGIN), one(headers, "origin"));
+    let (now, old) = (now.and_then(normal_origin), old.and_then(normal_origin));
+    match (now, old) {
+        (Some(now), Some(old)) if now != old => Err(ApiError::Set(ErrorBody::new(
+            SetErr::InvalidRequest,
+            "WebHook-Request-Origin and Origin differ",
+        ))),
+        (now, old) => Ok(now.or(old)),
+    }
+}
+
+pub async fn grants(call: Call) -> Result<Response, ApiError> {
+    let asked = admit(call, Who::Operator).await?;
+    let source = asked.edge.source(&asked.id)?;
+    shown_grants(source.ask(SourceCommand::Grants).await?)
+}
+
+/// The operator decides about an origin.
+pub async fn decide(call: Call) -> Result<Response, ApiError> {
+    let asked = admit(call, Who::Operator).await?;
+    let decision = Decision::parse(&asked.given).map_err(|found| ApiError::invalid(&found))?;
+    let source = asked.edge.source(&asked.id)?;
+    shown_grants(source.ask(SourceCommand::Decide(decision)).await?)
+}
+
+fn shown_grants(reply: SourceReply) -> Result<Response, ApiError> {
+    match reply {
+        SourceReply::Grants(grants) => {
+            let grants = Value::Array(grants);
+            Ok(json_response(StatusCode::OK, &json!({"grants": grants})))
+        }
+        _ => Err(ApiError::internal("source", "an unexpected reply")),
+    }
+}

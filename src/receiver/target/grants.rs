@@ -1,0 +1,168 @@
+//! The origins that asked to push to a source, and what was decided about each.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::delivery::meta::Migration;
+use crate::delivery::sql::{Sql, SqlError};
+use crate::protocol::handshake::Rate;
+use crate::protocol::record::{self, Record};
+
+/// The table: one document for each origin.
+pub const SCHEMA: Migration = &[
+    "CREATE TABLE origin (name TEXT PRIMARY KEY, waits INTEGER NOT NULL, at INTEGER NOT NULL, \
+                                 record TEXT NOT NULL)",
+];
+
+/// Most origins that wait for a decision; the oldest makes room.
+pub const MAX_WAITING: u32 = 20;
+/// Most origins that were decided about.
+const MAX_DECIDED: u32 = 200;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Record)]
+#[serde(rename_all = "snake_case")]
+pub enum GrantState {
+    Granted,
+    Pending,
+    Rejected,
+}
+
+/// How an origin was told, or by whom it was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Record)]
+#[serde(rename_all = "snake_case")]
+pub enum Via {
+    Options,
+    Callback,
+    Operator,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Record)]
+#[serde(rename_all = "snake_case")]
+pub enum CallbackState {
+    /// It is called when its time has come, or when the operator approves.
+    Waiting,
+    Called,
+    Failed,
+    /// Its URL is not one that is called.
+    Refused,
+}
+
+/// An origin's callback.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Record)]
+pub struct Callback {
+    /// Of the URL, for the operator.
+    pub host: String,
+    /// The URL, which is a secret.
+    pub sealed: String,
+    pub state: CallbackState,
+    pub attempts: u32,
+    /// Unix milliseconds; `None` while it waits for the operator, and when it is done.
+    pub next_at: Option<u64>,
+    pub detail: Option<String>,
+}
+
+/// An origin that asked. Times in Unix milliseconds.
+#[derive(Debug, Clone, PartialEq, Serialize, Record)]
+pub struct Grant {
+    pub origin: String,
+    pub state: GrantState,
+    pub requested_rate: Option<Rate>,
+    pub allowed_rate: Option<Rate>,
+    pub asked_at: u64,
+    pub decided_at: Option<u64>,
+    pub via: Option<Via>,
+    pub callback: Option<Callback>,
+    /// Both sides of the last question, as they may be shown.
+    pub exchange: Value,
+}
+
+impl Grant {
+    /// The rate that is kept, where there is one.
+    pub fn pace(&self) -> Option<u32> {
+        self.allowed_rate.and_then(Rate::per_minute)
+    }
+
+    /// As the operator sees it: never the URL of a callback.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "origin": self.origin,
+            "state": self.state,
+            "requested_rate": self.requested_rate,
+            "allowed_rate": self.allowed_rate,
+            "asked_at": self.asked_at,
+            "decided_at": self.decided_at,
+            "via": self.via,
+            "callback": self.callback.as_ref().map(|callback| json!({
+                "host": callback.host,
+                "state": callback.state,
+                "attempts": callback.attempts,
+                "next_attempt_at": callback.next_at,
+                "detail": callback.detail,
+            })),
+            "exchange": self.exchange,
+        })
+    }
+
+    /// Decides about the origin.
+    pub fn decide(&mut self, state: GrantState, rate: Option<Rate>, via: Via, now: u64) {
+        self.state = state;
+        self.allowed_rate = rate;
+        self.via = Some(via);
+        self.decided_at = Some(now);
+        if let Some(callback) = self.callback.as_mut().filter(|_| state == GrantState::Rejected) {
+            callback.next_at = None;
+        }
+    }
+
+    /// Whether its callback may be called still.
+    pub fn awaits_call(&self) -> bool {
+        self.callback
+            .as_ref()
+            .is_some_and(|callback| callback.state == CallbackState::Waiting)
+    }
+}
+
+/// All origins, newest question first.
+pub fn all(sql: &dyn Sql) -> Result<Vec<Grant>, SqlError> {
+    let rows = sql.exec("SELECT record FROM origin ORDER BY at DESC, name", &[])?;
+    rows.iter().map(|row| read(row.text(0)?)).collect()
+}
+
+/// What is known of an origin.
+pub fn find(sql: &dyn Sql, origin: &str) -> Result<Option<Grant>, SqlError> {
+    let rows = sql.exec("SELECT record FROM origin WHERE name = ?", &[origin.into()])?;
+    rows.first().map(|row| read(row.text(0)?)).transpose()
+}
+
+/// Writes an origin down. Of too many the oldest make room: first of those that wait, and of those that were decided about.
+pub fn save(sql: &dyn Sql, grant: &Grant) -> Result<(), SqlError> {
+    let text = serde_json::to_string(grant).map_err(|error| SqlError::corrupt("origin", error))?;
+    let waits = i64::from(grant.state == GrantState::Pending);
+    sql.exec(
+        "INSERT INTO origin (name, waits, at, record) VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET \
+         waits = excluded.waits, at = excluded.at, record = excluded.record",
+        &[
+            grant.origin.as_str().into(),
+            waits.into(),
+            (grant.asked_at as i64).into(),
+            text.as_str().into(),
+        ],
+    )?;
+    let most = if waits == 1 { MAX_WAITING } else { MAX_DECIDED };
+    sql.exec(
+        "DELETE FROM origin WHERE waits = ?1 AND name IN (SELECT name FROM origin WHERE waits = ?1 ORDER BY at DESC, name \
+         LIMIT -1 OFFSET ?2)",
+        &[waits.into(), most.into()],
+    )
+    .map(|_| ())
+}
+
+/// The earliest instant at which a callback is due.
+pub fn callback_due(grants: &[Grant]) -> Option<u64> {
+    let due = grants.iter().filter(|grant| grant.awaits_call());
+    due.filter_map(|grant| grant.callback.as_ref()?.next_at).min()
+}
+
+fn read(text: &str) -> Result<Grant, SqlError> {
+    record::read(text).map_err(|error| SqlError::corrupt("origin", error))
+}

@@ -1,0 +1,277 @@
+//! Consent: when the stream's endpoint is asked, what its answers change, and what is remembered of it.
+
+use serde_json::{Value, json};
+
+use super::Live;
+use crate::delivery::answer::HoldReason;
+use crate::delivery::sql::{Sql, SqlError};
+use crate::protocol::handshake::{Answer, Rate, origin_of};
+use crate::protocol::operator_request::GrantAction;
+use crate::protocol::stream::Delivery;
+use crate::transmitter::grant::{Grant, Via};
+use crate::transmitter::terms::Need;
+
+/// Changes of the consent that are remembered.
+const HISTORY: u32 = 50;
+
+/// A question to an endpoint that is about to be asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask {
+    pub endpoint_url: String,
+    pub issuer: String,
+    /// The sender as the endpoint is to know it.
+    pub origin: String,
+    /// Requests a minute.
+    pub rate: u32,
+}
+
+impl Live {
+    fn need(&self) -> Need {
+        match &self.stream.configuration.delivery {
+            Delivery::Push { endpoint_url, .. } => self.stream.terms.need(endpoint_url),
+            Delivery::Poll => Need::Nothing,
+        }
+    }
+
+    /// Requests a minute that the endpoint is asked for.
+    pub fn request_rate(&self) -> u32 {
+        let chosen = self.stream.choices.request_rate;
+        chosen.unwrap_or(self.rules.consent.request_rate)
+    }
+
+    /// The name that endpoints know us by.
+    pub fn origin(&self) -> String {
+        origin_of(&self.stream.configuration.iss)
+    }
+
+    /// The stream or its terms are new: an endpoint that was registered may not be any more, or the other way round.
+    pub fn follow_consent(&mut self, sql: &dyn Sql, now: u64) -> Result<(), SqlError> {
+        let rules = self.rules.consent;
+        let (need, required) = (self.need(), self.stream.grant.is_required());
+        self.change_grant(sql, now, |grant| match need {
+            Need::Nothing if required => grant.not_required(now),
+            Need::Handshake if !required => grant.require(&rules, now),
+            Need::Registration => grant.not_registered(now),
+            Need::Nothing | Need::Handshake => {}
+        })
+    }
+
+    /// The stream has a new endpoint, or one that is to be taken for a new one.
+    pub(super) fn consent_to_the_new(&mut self, sql: &dyn Sql, now: u64) -> Result<(), SqlError> {
+        let rules = self.rules.consent;
+        let need = self.need();
+        self.change_grant(sql, now, |grant| match need {
+            Need::Nothing => grant.not_required(now),
+            Need::Handshake => grant.require(&rules, now),
+            Need::Registration => grant.not_registered(now),
+        })
+    }
+
+    /// Somebody wants the stream to go on: asks an endpoint that has not agreed, or was gone, anew (WH-4-2). False where its
+    /// consent is no question.
+    pub fn ask_for_consent(&mut self, sql: &dyn Sql, now: u64) -> Result<bool, SqlError> {
+        let gone = self.courier.hold().is_some_and(|hold| hold.reason == HoldReason::Gone);
+        let grant = &self.stream.grant;
+        if !grant.is_required() || (grant.permits() && !gone) || self.need() == Need::Registration {
+            return Ok(false);
+        }
+        if gone {
+            self.courier.start_afresh();
+        }
+        let rules = self.rules.consent;
+        self.change_grant(sql, now, |grant| match gone {
+            true => grant.require(&rules, now),
+            false => grant.ask_again(&rules, now),
+        })?;
+        Ok(true)
+    }
+
+    /// Asks for a higher rate than was asked for before, while the grant of the old one stands.
+    pub(super) fn ask_for_more(&mut self, sql: &dyn Sql, now: u64) -> Result<(), SqlError> {
+        let (rate, rules) = (self.request_rate(), self.rules.consent);
+        let grant = &self.stream.grant;
+        let more = grant.requested_rate.is_some_and(|asked| asked < rate);
+        let goes = grant.permits()
+            && grant
+                .handshake
+                .as_ref()
+                .is_none_or(|handshake| handshake.next_at.is_none());
+        if more && goes && grant.via != Some(Via::Operator) {
+            self.change_grant(sql, now, |grant| grant.ask_again(&rules, now))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn keep_consent(&mut self, sql: &dyn Sql, now: u64) -> Result<(), SqlError> {
+        let rules = self.rules.consent;
+        self.change_grant(sql, now, |grant| {
+            grant.keep_time(&rules, now);
+        })
+    }
+
+    /// The question that is due now, if one is.
+    pub fn question(&self, now: u64) -> Option<Ask> {
+        let configuration = &self.stream.configuration;
+        match &configuration.delivery {
+            Delivery::Push { endpoint_url, .. } if self.stream.grant.asks(now) => Some(Ask {
+                endpoint_url: endpoint_url.clone(),
+                issuer: configuration.iss.clone(),
+                origin: self.origin(),
+                rate: self.request_rate(),
+            }),
+            _ => None,
+        }
+    }
+
+    /// The question is not asked before then.
+    pub fn postpone_question(&mut self, sql: &dyn Sql, until: u64) -> Result<(), SqlError> {
+        self.stream.grant.postpone(until);
+        self.stream.save(sql)
+    }
+
+    /// Writes an attempt down before it leaves, so that the callback is known when it comes first (WH-4.1-13). It counts
+    /// against the rate (WH-4.2-30). False when the stream was changed since the question was due: nothing is asked then.
+    pub fn begin_question(&mut self, sql: &dyn Sql, ask: &Ask, secret: &str, now: u64) -> Result<bool, SqlError> {
+        if self.question(now).as_ref() != Some(ask) {
+            return Ok(false);
+        }
+        self.stream.grant.begin(secret, ask.rate, &self.rules.consent, now);
+        self.stream.save(sql)?;
+        self.courier.pay(now);
+        if self.courier.must_keep() {
+            self.flush(sql, now)?;
+        }
+        Ok(true)
+    }
+
+    /// Takes the answer to the attempt with that secret.
+    pub fn answered(
+        &mut self,
+        sql: &dyn Sql,
+        secret: &str,
+        answer: Answer,
+        not_before: u64,
+        now: u64,
+    ) -> Result<(), SqlError> {
+        let rules = self.rules.consent;
+        self.change_grant(sql, now, |grant| {
+            grant.answered(secret, answer, not_before, &rules, now);
+        })
+    }
+
+    /// Somebody used the callback with that secret. False when it is none.
+    pub fn called_back(
+        &mut self,
+        sql: &dyn Sql,
+        secret: &str,
+        rate: Option<Rate>,
+        via: Via,
+        now: u64,
+    ) -> Result<bool, SqlError> {
+        let rules = self.rules.consent;
+        let mut known = false;
+        self.change_grant(sql, now, |grant| {
+            known = grant.called_back(secret, rate, via, &rules, now)
+        })?;
+        Ok(known)
+    }
+
+    /// The operator grants or revokes. False where no consent is needed: there is nothing to decide.
+    pub fn decide(&mut self, sql: &dyn Sql, action: GrantAction, now: u64) -> Result<bool, SqlError> {
+        if !self.stream.grant.is_required() {
+            return Ok(false);
+        }
+        let rules = self.rules.consent;
+        self.change_grant(sql, now, |grant| match action {
+            GrantAction::Ask => grant.ask_again(&rules, now),
+            GrantAction::Grant { allowed_rate } => grant.grant_by_hand(allowed_rate, &rules, now),
+            GrantAction::Revoke { reason } => grant.revoke(reason, now),
+        })?;
+        Ok(true)
+    }
+
+    /// Changes the grant; what follows from another standing follows at once, and is remembered.
+    fn change_grant(&mut self, sql: &dyn Sql, now: u64, change: impl FnOnce(&mut Grant)) -> Result<(), SqlError> {
+        let before = self.stream.grant.clone();
+        change(&mut self.stream.grant);
+        let grant = &self.stream.grant;
+        if *grant == before {
+            return Ok(());
+        }
+        let standing = |grant: &Grant| {
+            (
+                grant.state,
+                grant.allowed_rate,
+                grant.via,
+                grant.granted_at,
+                grant.since,
+            )
+        };
+        if standing(grant) != standing(&before) {
+            let rate = self.request_rate();
+            let record = json!({
+                "at": now,
+                "state": grant.state,
+                "via": grant.via,
+                "endpoint_url": self.endpoint_url(),
+                "requested_rate": grant.requested_rate.or(grant.is_required().then_some(rate)),
+                "allowed_rate": grant.allowed_rate,
+                "detail": grant.detail,
+            });
+            sql.exec(
+                "INSERT INTO grant_history (record) VALUES (?)",
+                &[record.to_string().into()],
+            )?;
+            sql.exec(
+                "DELETE FROM grant_history WHERE id <= (SELECT MAX(id) FROM grant_history) - ?",
+                &[HISTORY.into()],
+            )?;
+            self.courier.set_pace(grant.pace());
+            self.stream.rev += 1;
+        }
+        self.stream.save(sql)?;
+        self.follow_status(sql, false, now)?;
+        Ok(())
+    }
+
+    fn endpoint_url(&self) -> Option<&str> {
+        match &self.stream.configuration.delivery {
+            Delivery::Push { endpoint_url, .. } => Some(endpoint_url),
+            Delivery::Poll => None,
+        }
+    }
+
+    /// All about the consent, for the operator. The secrets of callbacks are not part of it.
+    pub fn shown_grant(&self, sql: &dyn Sql, exchange: Option<&Value>, now: u64) -> Result<Value, SqlError> {
+        let grant = &self.stream.grant;
+        let rows = sql.exec("SELECT record FROM grant_history ORDER BY id DESC", &[])?;
+        let history: Vec<Value> = rows
+            .iter()
+            .filter_map(|row| serde_json::from_str(row.text(0).ok()?).ok())
+            .collect();
+        let pace = self.courier.pace(now).map(|(per_minute, next_at)| {
+            json!({"per_minute": per_minute, "burst": crate::delivery::pace::Limit::burst(per_minute), "next_at": next_at})
+        });
+        Ok(json!({
+            "state": grant.state,
+            "since": grant.since,
+            "endpoint_url": self.endpoint_url(),
+            "origin": self.origin(),
+            "requested_rate": self.request_rate(),
+            "allowed_rate": grant.allowed_rate,
+            "via": grant.via,
+            "granted_at": grant.granted_at,
+            "expires_at": grant.expires_at,
+            "detail": grant.detail,
+            "handshake": grant.handshake.as_ref().map(|handshake| json!({
+                "asked_at": handshake.asked_at,
+                "attempts": handshake.attempts,
+                "next_attempt_at": handshake.next_at,
+                "callback_until": handshake.until,
+            })),
+            "exchange": exchange,
+            "pace": pace,
+            "history": history,
+        }))
+    }
+}
