@@ -8,6 +8,7 @@ import { gzipSync } from 'node:zlib';
 import { inRoot } from './lib/paths.mjs';
 import { Failure, main, mergeEnv, run } from './lib/run.mjs';
 import { note, step } from './lib/step.mjs';
+import { namedByLikeness } from './build/likeness.mjs';
 import { isCurrent, stampOf, writeStamp } from './build/stamp.mjs';
 import { setup } from './setup.mjs';
 
@@ -44,14 +45,20 @@ export async function build(profile) {
 /** What rustc's output may use: named one by one, so that a newer binaryen does not add what workerd cannot read yet. */
 const FEATURES = ['bulk-memory', 'exception-handling', 'multivalue', 'mutable-globals', 'nontrapping-float-to-int', 'reference-types', 'sign-ext'];
 
+/** A function with one caller is inlined there when it is smaller than this. Without a bound, functions of 70 KB come about that compress badly. */
+const INLINE_BELOW = 20;
+
 /**
- * Optimises for size and drops the names of functions. worker-build's own step would keep them. Functions of one module lie
- * side by side: what is alike compresses better where it is close. Nothing of Rust's lies in the first KB of the memory, which is
- * the far end of the stack.
+ * Optimises for size and drops the names of functions. worker-build's own step would keep them. Nothing of Rust's lies in the
+ * first KB of the memory, which is the far end of the stack.
  */
 async function optimise(directory, wasmOpt) {
   const wasm = inRoot(directory, 'index_bg.wasm');
-  await run(wasmOpt, [wasm, '-o', wasm, '-Oz', '--low-memory-unused', '--reorder-functions-by-name', '--strip-debug', ...FEATURES.map((feature) => `--enable-${feature}`)]);
+  const pass = (...flags) => run(wasmOpt, [wasm, '-o', wasm, ...flags, '--strip-debug', ...FEATURES.map((feature) => `--enable-${feature}`)]);
+  await pass('-Os', `--one-caller-inline-max-function-size=${INLINE_BELOW}`, '--low-memory-unused');
+  fs.writeFileSync(wasm, namedByLikeness(fs.readFileSync(wasm)));
+  // Without what -Os does on writing, the wasm would grow again.
+  await pass('--reorder-functions-by-name', '--optimize-level=2', '--shrink-level=1', '--generate-stack-ir', '--optimize-stack-ir');
 }
 
 function reportSize(directory, profile) {

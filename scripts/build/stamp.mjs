@@ -5,7 +5,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { inRoot, root } from '../lib/paths.mjs';
 
-const SOURCES = ['Cargo.toml', 'Cargo.lock', 'package-lock.json', 'src', 'record-derive', 'scripts/build.mjs', 'scripts/setup/tools.mjs'];
+const SOURCES = ['Cargo.toml', 'Cargo.lock', 'package-lock.json', 'src', 'record-derive', 'scripts/build.mjs', 'scripts/build', 'scripts/setup/tools.mjs'];
 const STAMP = '.stamp';
 
 /** The digest of all sources, the compiler and the flags it is given. */

@@ -186,11 +186,7 @@ impl Outbox {
 
     /// Stores a batch, leaving out what was accepted before. All of it or nothing.
     pub fn append(&mut self, sql: &dyn Sql, items: &[NewItem], now: u64) -> Result<Appended, AppendError> {
-        let recent = match &mut self.recent {
-            Some(recent) => recent,
-            none => none.insert(Recent::load(sql, now)?),
-        };
-        recent.expire(now);
+        let recent = self.recent(sql, now)?;
         let mut fresh: Vec<&NewItem> = Vec::with_capacity(items.len());
         let mut in_batch: HashMap<Jti, [u8; 8]> = HashMap::new();
         for (index, item) in items.iter().enumerate() {

@@ -16,7 +16,7 @@ use crate::protocol::operator_request::{GrantAction, OnDead, ReplayFrom};
 use crate::protocol::record::{Malformed, Members, Record};
 use crate::protocol::set::Audience;
 use crate::protocol::status::Status;
-use crate::protocol::stream::{UpdateMode, UpdateRequest};
+use crate::protocol::stream::{CloudEvents, UpdateMode, UpdateRequest};
 use crate::protocol::tenant::TenantSettings;
 use crate::receiver::inbox::{Accepted, StoreOutcome, Stored};
 use crate::receiver::keys::FetchedKeys;
@@ -191,6 +191,9 @@ pub struct NewStream {
     /// `None` for poll.
     pub endpoint_url: Option<String>,
     pub authorization_header: Option<String>,
+    pub cloudevents: Option<CloudEvents>,
+    /// To sign CloudEvents with.
+    pub webhook_secret: Option<String>,
     pub events_requested: Option<Vec<String>>,
     pub description: Option<String>,
 }
@@ -203,6 +206,8 @@ pub struct StreamUpdate {
     pub request: UpdateRequest,
     pub mode: UpdateMode,
     pub authorization_header: Option<String>,
+    /// For a stream that begins to carry CloudEvents with this change.
+    pub webhook_secret: Option<String>,
 }
 
 /// A source to be created.
@@ -279,6 +284,7 @@ pub enum StreamCommand {
     Create {
         stream: Box<Stream>,
         authorization_header: Option<String>,
+        webhook_secret: Option<String>,
     },
     Read,
     /// The terms go with the change, so that its answer is known from an earlier one.
@@ -336,6 +342,11 @@ pub enum StreamCommand {
     Grant,
     Decide {
         action: GrantAction,
+    },
+    /// A new secret for webhook signatures; those of before sign beside it for a while.
+    RotateSecret {
+        secret: String,
+        overlap_ms: u64,
     },
     /// Somebody calls the handshake's callback.
     CallBack {

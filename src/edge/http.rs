@@ -35,6 +35,15 @@ impl OutgoingHeaders {
         }
         Ok(Self(made))
     }
+
+    /// The same with some more.
+    pub fn with(&self, headers: &[(String, String)]) -> Result<Self, NoAnswer> {
+        let made = Headers::new_with_headers(&self.0).map_err(failed)?;
+        for (name, value) in headers {
+            made.set(name, value).map_err(failed)?;
+        }
+        Ok(Self(made))
+    }
 }
 
 /// A request to be sent.

@@ -119,6 +119,10 @@ fn router() -> Router {
             post(endpoint!(operate::purge)),
         )
         .route(
+            "/admin/streams/{stream_id}/webhook-secret",
+            post(endpoint!(operate::webhook_secret)),
+        )
+        .route(
             "/admin/streams/{stream_id}/grant",
             get(endpoint!(consent::show)).post(endpoint!(consent::decide)),
         )

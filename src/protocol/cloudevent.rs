@@ -18,7 +18,7 @@ use super::json::content_type_is;
 use super::problem::{self, Invalid, Problem};
 use crate::protocol::record::Record;
 
-pub use outgoing::{Outgoing, to_batch, to_binary};
+pub use outgoing::{Headers, Outgoing, to_batch, to_binary};
 
 /// The media type of one event as a JSON document (CE-4-1).
 pub const STRUCTURED: &str = "application/cloudevents+json";

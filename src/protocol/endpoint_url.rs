@@ -8,8 +8,12 @@ use url::{Host, Url};
 /// Longest URL, in bytes (SS-2).
 pub const MAX_LENGTH: usize = 2048;
 
-/// Suffixes under which no public service lives (SS-5).
-const REFUSED_SUFFIXES: [&str; 14] = [
+/// Ports of services that must never get a request of ours, whatever else is allowed (SS-3).
+const REFUSED_PORTS: [u16; 11] = [0, 22, 25, 53, 445, 2375, 3306, 5432, 6379, 9200, 11211];
+
+/// Names at which, and suffixes under which no public service lives (SS-5). The last ones have public suffixes, but are where
+/// clouds tell their machines secrets.
+const REFUSED_SUFFIXES: [&str; 22] = [
     "localhost",
     "local",
     "internal",
@@ -24,15 +28,20 @@ const REFUSED_SUFFIXES: [&str; 14] = [
     "onion",
     "arpa",
     "example",
+    "localdomain",
+    "localdomain6",
+    "svc",
+    "alt",
+    "metadata.goog",
+    "metadata.tencentyun.com",
+    "metadata.packet.net",
+    "metadata.platformequinix.com",
 ];
-
-/// Ports of other services, which are never called even if listed (SS-3).
-const REFUSED_PORTS: [u16; 10] = [22, 25, 53, 445, 2375, 3306, 5432, 6379, 9200, 11211];
 
 /// What the deployment allows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UrlPolicy {
-    /// Admits http and https on any port for localhost, *.localhost, 127.0.0.1 and `[::1]`. For development and tests,
+    /// Admits http and https on almost any port for localhost, *.localhost, 127.0.0.1 and `[::1]`. For development and tests,
     /// where also the documentation names under `.example` are let in: they resolve nowhere.
     pub allow_loopback: bool,
     /// Our own `host` or `host:port` (no port: the scheme's default). Only `/receive/{source_id}` may be called there.
@@ -96,8 +105,9 @@ impl EndpointUrl {
         if url.scheme() != "https" && !(loopback && url.scheme() == "http") {
             return Err(UrlError::Scheme);
         }
-        if is_own(&url, policy) {
-            return if is_receive_endpoint(&url) {
+        if let Some(own) = own_url(&url, policy).filter(|own| is_own(&url, own)) {
+            let there = same_port(&url, &own) && !is_preview(&url, &own) && is_receive_endpoint(&url);
+            return if there {
                 Ok(EndpointUrl(url))
             } else {
                 Err(UrlError::OwnHost)
@@ -105,6 +115,9 @@ impl EndpointUrl {
         }
         if !loopback {
             check_public(&url, policy)?;
+        }
+        if url.port().is_some_and(|port| REFUSED_PORTS.contains(&port)) {
+            return Err(UrlError::Port);
         }
         Ok(EndpointUrl(url))
     }
@@ -197,6 +210,8 @@ fn drop_trailing_dot(url: &mut Url) -> Result<(), UrlError> {
         _ => None,
     };
     match stripped {
+        // One more would be dropped where the rest is an address.
+        Some(name) if name.ends_with('.') => Err(UrlError::NotPublic),
         Some(name) => url.set_host(Some(&name)).map_err(|_| UrlError::NotPublic),
         None => Ok(()),
     }
@@ -213,16 +228,23 @@ fn is_loopback(url: &Url) -> bool {
 
 /// Whether the URL leads back to us (SS-6). On a public name every port is ours; on loopback, where many services share
 /// one host, the port decides, and all loopback names are one.
-fn is_own(url: &Url, policy: &UrlPolicy) -> bool {
-    let Some(own) = own_url(url, policy) else {
-        return false;
-    };
-    let same_port = own.port_or_known_default() == url.port_or_known_default();
-    if is_loopback(&own) {
-        is_loopback(url) && same_port
+fn is_own(url: &Url, own: &Url) -> bool {
+    if is_loopback(own) {
+        is_loopback(url) && same_port(url, own)
     } else {
-        own.host() == url.host()
+        own.host() == url.host() || is_preview(url, own)
     }
+}
+
+/// Versions of a Worker that are not deployed are at its name on `workers.dev` with something before it, and share its objects.
+fn is_preview(url: &Url, own: &Url) -> bool {
+    let own = own.host_str().filter(|own| own.ends_with(".workers.dev"));
+    let before = own.and_then(|own| url.host_str()?.strip_suffix(own));
+    before.is_some_and(|before| before.ends_with('-'))
+}
+
+fn same_port(url: &Url, own: &Url) -> bool {
+    url.port_or_known_default() == own.port_or_known_default()
 }
 
 /// Our own origin, read with the other URL's scheme.

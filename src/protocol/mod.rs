@@ -25,3 +25,4 @@ pub mod subject;
 pub mod subject_request;
 pub mod tenant;
 pub mod verification;
+pub mod webhook;

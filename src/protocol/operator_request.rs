@@ -153,6 +153,21 @@ fn request_rate(value: &Value) -> Result<Option<u32>, Invalid> {
     rate(value).map(Some)
 }
 
+/// Longest time that an older webhook secret signs beside the new one, and how long it does if nobody says, in seconds (SW-6).
+const MAX_OVERLAP_S: u64 = 604_800;
+const OVERLAP_S: u64 = 86_400;
+
+/// Reads the body of a request for another webhook secret: for how many milliseconds the older ones sign beside it.
+pub fn overlap_ms(value: &Value) -> Result<u64, Invalid> {
+    let members = problem::object(value)?;
+    problem::only_members(members, &["overlap_s"])?;
+    let seconds = problem::optional(members, "overlap_s", |value| {
+        let seconds = value.as_u64().filter(|seconds| *seconds <= MAX_OVERLAP_S);
+        seconds.ok_or_else(|| Invalid::here(Problem::NotA("a whole number of seconds from 0 to 604800")))
+    })?;
+    Ok(seconds.unwrap_or(OVERLAP_S) * 1000)
+}
+
 /// What an operator does about a consent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Record)]
 #[serde(rename_all = "snake_case")]

@@ -10,8 +10,10 @@ use super::record::{Malformed, Record};
 use super::secret::Secret;
 use super::set::Audience;
 
+mod cloudevents;
 mod update;
 
+pub use cloudevents::CloudEvents;
 pub use update::{UpdateMode, UpdateRequest};
 
 /// Delivery method URIs (SSF 1.0 section 6.1).
@@ -53,6 +55,9 @@ pub enum Delivery {
         /// Sent as the `Authorization` header of every push, unchanged (SSF-6.1.1-4).
         #[serde(skip_serializing)]
         authorization_header: Option<Secret<String>>,
+        /// Where the receiver wants CloudEvents instead of SETs.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cloudevents: Option<CloudEvents>,
     },
     /// Also what a request without `delivery` means (SSF-8.1.1.1-8).
     #[default]
@@ -90,6 +95,10 @@ impl Delivery {
             .get("method")
             .ok_or_else(|| Invalid::at("method", Problem::Missing))?;
         match method.as_str() {
+            Some(POLL) if members.contains_key("cloudevents") => Err(Invalid::at(
+                "cloudevents",
+                Problem::Refused("is for push delivery only"),
+            )),
             Some(POLL) => Ok(Delivery::Poll),
             Some(PUSH) => Ok(Delivery::Push {
                 endpoint_url: endpoint_url(members).map_err(|found| found.under("endpoint_url"))?,
@@ -98,8 +107,17 @@ impl Delivery {
                     .map(authorization_header)
                     .transpose()
                     .map_err(|found| found.under("authorization_header"))?,
+                cloudevents: problem::optional(members, "cloudevents", CloudEvents::parse)?,
             }),
             _ => Err(Invalid::at("method", Problem::NotOneOf(&[PUSH, POLL]))),
+        }
+    }
+
+    /// How CloudEvents are sent, where the receiver wants them.
+    pub fn cloudevents(&self) -> Option<&CloudEvents> {
+        match self {
+            Delivery::Push { cloudevents, .. } => cloudevents.as_ref(),
+            Delivery::Poll => None,
         }
     }
 
@@ -230,10 +248,11 @@ impl Configuration {
         put("stream_id", json!(self.stream_id));
         put("iss", json!(self.iss));
         put("aud", json!(self.aud));
-        put(
-            "delivery",
-            json!({"method": self.delivery.method(), "endpoint_url": endpoint_url}),
-        );
+        let mut delivery = json!({"method": self.delivery.method(), "endpoint_url": endpoint_url});
+        if let Some(cloudevents) = self.delivery.cloudevents() {
+            super::json::put(&mut delivery, "cloudevents", json!(cloudevents));
+        }
+        put("delivery", delivery);
         put("events_supported", json!(self.events_supported));
         if let Some(requested) = &self.events_requested {
             put("events_requested", json!(requested));

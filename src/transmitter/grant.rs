@@ -239,6 +239,7 @@ impl Grant {
     pub fn postpone(&mut self, until: u64) {
         if let Some(next_at) = self.handshake.as_mut().and_then(|handshake| handshake.next_at.as_mut()) {
             *next_at = until;
+            self.detail = Some("endpoints of the same host were asked often of late".to_owned());
         }
     }
 

@@ -9,11 +9,13 @@ mod consent;
 mod polling;
 mod pushing;
 
+use crate::delivery::answer::HoldReason;
 use crate::delivery::bounds::Bounds;
-use crate::delivery::chunk::Jti;
+use crate::delivery::chunk::{Content, Jti};
 use crate::delivery::control::{Gate, Kind};
 use crate::delivery::courier::{self, Courier};
 use crate::delivery::dead_letters;
+use crate::delivery::meta;
 use crate::delivery::outbox::{AppendError, Outbox};
 use crate::delivery::pace::Pace;
 use crate::delivery::recent::REMEMBER_MS;
@@ -35,6 +37,9 @@ pub use again::{Redriven, ReplayError};
 pub use consent::Ask;
 pub use polling::Batch;
 pub use pushing::{Job, Next, Run, Settled};
+
+/// Where the place of the next CloudEvent lies.
+const NEXT_NUMBER: &str = "next_number";
 
 /// Progress is written down at least this often while pushes are answered.
 const FLUSH_MS: u64 = 1000;
@@ -86,6 +91,8 @@ pub struct Live {
     flushed_at: u64,
     /// When delivered chunks may go.
     prune_at: Option<u64>,
+    /// The place of the next CloudEvent, once it was looked up.
+    next_number: Option<u64>,
 }
 
 impl Live {
@@ -110,6 +117,7 @@ impl Live {
             unflushed: 0,
             flushed_at: now,
             prune_at: None,
+            next_number: None,
             stream,
             outbox,
         };
@@ -235,10 +243,26 @@ impl Live {
     /// Accepts what this stream carries of a batch. Returns how many events that are, those that were accepted before
     /// included. [`AppendError::Full`] holds the stream; no refusal stores anything of the batch.
     pub fn accept(&mut self, sql: &dyn Sql, events: &[Published], now: u64) -> Result<usize, AppendError> {
-        let items = self.stream.items(sql, &self.filter, events, now)?;
+        let mut numbered: Vec<Jti> = Vec::new();
+        let first = self.next_number(sql)?;
+        let outbox = &mut self.outbox;
+        // Only what is new gets a number, so that none is missing.
+        let number = |jti: &Jti, content: &Content| {
+            if !outbox.is_new(sql, jti, content, now)? || numbered.contains(jti) {
+                return Ok(None);
+            }
+            numbered.push(*jti);
+            Ok(Some(first + numbered.len() as u64 - 1))
+        };
+        let items = self.stream.items(sql, &self.filter, events, now, number)?;
         let (indices, items): (Vec<_>, Vec<_>) = items.into_iter().unzip();
         match self.outbox.append(sql, &items, now) {
             Ok(_) => {
+                if !numbered.is_empty() {
+                    let next = first + numbered.len() as u64;
+                    meta::set(sql, NEXT_NUMBER, &next.to_string())?;
+                    self.next_number = Some(next);
+                }
                 if self.stream.full_since.is_some() {
                     self.follow_status(sql, false, now)?;
                 }
@@ -258,6 +282,17 @@ impl Live {
             }),
             Err(error) => Err(error),
         }
+    }
+
+    /// The place of the next event in the order of a stream of CloudEvents (CE-1-10).
+    fn next_number(&mut self, sql: &dyn Sql) -> Result<u64, SqlError> {
+        if self.stream.configuration.delivery.cloudevents().is_none() {
+            return Ok(0);
+        }
+        if self.next_number.is_none() {
+            self.next_number = Some(meta::number(sql, NEXT_NUMBER)?.unwrap_or(1));
+        }
+        Ok(self.next_number.unwrap_or(1))
     }
 
     /// Adds a verification event to what waits; without a state nobody asked for it (SSF-8.1.4.2-3).
@@ -325,11 +360,18 @@ impl Live {
     }
 
     /// The receiver named an endpoint, maybe the same one again: whatever the endpoint did before is forgotten, its consent
-    /// included (WH-4-2).
-    pub fn moved(&mut self, sql: &dyn Sql, now: u64) -> Result<(), SqlError> {
+    /// included (WH-4-2), unless it agreed and is `the_same`.
+    pub fn moved(&mut self, sql: &dyn Sql, the_same: bool, now: u64) -> Result<(), SqlError> {
         self.moves += 1;
+        let gone = self.courier.hold().is_some_and(|hold| hold.reason == HoldReason::Gone);
         self.courier.start_afresh();
-        self.consent_to_the_new(sql, now)?;
+        self.follow_choices();
+        if the_same && self.stream.grant.permits() && !gone {
+            self.courier.set_pace(self.stream.grant.pace());
+            self.follow_consent(sql, now)?;
+        } else {
+            self.consent_to_the_new(sql, now)?;
+        }
         self.flush(sql, now)?;
         self.follow_status(sql, true, now)?;
         Ok(())
@@ -338,6 +380,13 @@ impl Live {
     fn follow_choices(&mut self) {
         let window = self.stream.choices.window.map(|window| window as usize);
         self.courier.set_window(window.unwrap_or(self.rules.courier.window));
+        let cloudevents = self.stream.configuration.delivery.cloudevents();
+        self.courier.set_batch(cloudevents.and_then(|cloudevents| {
+            Some(courier::Batch {
+                max_events: cloudevents.max_events? as usize,
+                max_bytes: cloudevents.max_bytes? as usize,
+            })
+        }));
     }
 
     /// Lets out what the status allows, and tells the receiver of a change that it did not make itself (SSF-8.1.2-3). To be

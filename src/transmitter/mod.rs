@@ -2,6 +2,7 @@
 
 pub mod activity;
 pub mod asked;
+pub mod envelope;
 pub mod explain;
 pub mod filter;
 pub mod grant;

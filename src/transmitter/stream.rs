@@ -1,13 +1,16 @@
 //! A stream as its object keeps it, and how published events become its items.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::delivery::chunk::{Jti, Lane, NewItem};
+use crate::delivery::chunk::{Content, Jti, Lane, NewItem};
 use crate::delivery::courier::{Hold, LASTING_MS};
 use crate::delivery::meta::{self, Migration};
 use crate::delivery::sql::{Sql, SqlError};
 use crate::delivery::{control, dead_letters, outbox};
+use crate::protocol::cloudevent::Outgoing;
 use crate::protocol::event::profile::{self, Profile};
 use crate::protocol::event::publish::NewEvent;
 use crate::protocol::json::canonical;
@@ -19,6 +22,7 @@ use crate::protocol::status::Status;
 use crate::protocol::stream::Configuration;
 use crate::protocol::{event, status, subject, verification};
 
+use super::envelope;
 use super::filter::{self, Filter, Rules};
 use super::grant::Grant;
 use super::status::{Wish, Wishes, effective};
@@ -52,6 +56,9 @@ pub struct Stream {
     pub configuration: Configuration,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealed_authorization: Option<String>,
+    /// What CloudEvents are signed with, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub webhook_secrets: Vec<SealedSecret>,
     #[serde(default)]
     pub terms: Terms,
     #[serde(default)]
@@ -75,6 +82,19 @@ pub struct Stream {
     /// Grows with every change; a copy with a smaller one is stale.
     pub rev: u64,
 }
+
+/// A secret for webhook signatures, as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Record)]
+pub struct SealedSecret {
+    pub sealed: String,
+    /// Tells it from others: a part of its hash.
+    pub id: String,
+    /// An older one signs beside the newest until then, in Unix milliseconds; `None` for the newest.
+    pub until: Option<u64>,
+}
+
+/// Most secrets of before that sign beside the newest (SW-6).
+const MAX_OLD_SECRETS: usize = 2;
 
 /// What the operator chose for the delivery of one stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Record)]
@@ -133,6 +153,39 @@ impl Stream {
         self.configuration.inactivity_timeout = terms.inactivity_timeout();
         self.terms = terms;
         self.rev += 1;
+    }
+
+    /// A new secret signs from `now` on, those of before beside it for `overlap_ms`. Returns until when.
+    pub fn add_secret(&mut self, sealed: String, id: String, overlap_ms: u64, now: u64) -> u64 {
+        let until = now + overlap_ms;
+        for old in &mut self.webhook_secrets {
+            old.until = Some(old.until.map_or(until, |at| at.min(until)));
+        }
+        self.webhook_secrets.retain(|old| old.until.is_some_and(|at| at > now));
+        self.webhook_secrets.truncate(MAX_OLD_SECRETS);
+        let new = SealedSecret {
+            sealed,
+            id,
+            until: None,
+        };
+        self.webhook_secrets.insert(0, new);
+        until
+    }
+
+    /// The `source` of the stream's CloudEvents: their order is its own.
+    pub fn event_source(&self) -> String {
+        let configuration = &self.configuration;
+        format!("{}/streams/{}", configuration.iss, configuration.stream_id)
+    }
+
+    /// A stored event, accepted at `at` (Unix milliseconds), in the form that the stream has now.
+    pub fn as_now<'a>(&self, stored: &'a [u8], at: u64) -> Cow<'a, [u8]> {
+        let Configuration { iss, aud, delivery, .. } = &self.configuration;
+        match (delivery.cloudevents(), envelope::is_cloudevent(stored)) {
+            (Some(_), false) => envelope::to_cloudevent(stored, &self.event_source()).into(),
+            (None, true) => envelope::to_set(stored, iss, aud, seconds(at)).into(),
+            _ => stored.into(),
+        }
     }
 
     /// Where a receiver polls this stream: the stream's id makes the URL its own (SSF-6.1.2-3).
@@ -197,13 +250,14 @@ impl Stream {
 
     /// The events this stream carries, with their place in the batch, as items with their final claims. An event is judged
     /// once, when it is accepted at `now` (Unix milliseconds); its `iat` and `jti` stay the same on every attempt. A disabled
-    /// stream carries none (SSF-8.1.2.1-3).
+    /// stream carries none (SSF-8.1.2.1-3). `number` gives a CloudEvent its place in the order of the stream.
     pub fn items(
         &self,
         sql: &dyn Sql,
         filter: &Filter,
         events: &[Published],
         now: u64,
+        mut number: impl FnMut(&Jti, &Content) -> Result<Option<u64>, SqlError>,
     ) -> Result<Vec<(usize, NewItem)>, SqlError> {
         let mut items = Vec::new();
         if self.wishes.status() == Status::Disabled {
@@ -219,33 +273,55 @@ impl Stream {
                 filter.judge(sql, &sub_id, &rules, now)?.wanted() || self.is_own_subject(&sub_id)
             };
             if wanted {
-                items.push((index, self.item(event, now)));
+                items.push((index, self.item(event, now, &mut number)?));
             }
         }
         Ok(items)
     }
 
-    fn item(&self, event: &Published, now: u64) -> NewItem {
+    fn item(
+        &self,
+        event: &Published,
+        now: u64,
+        number: &mut impl FnMut(&Jti, &Content) -> Result<Option<u64>, SqlError>,
+    ) -> Result<NewItem, SqlError> {
         let jti = jti_for(&self.configuration.stream_id, &event.source, &event.id);
         let shaped = (self.terms.profile != Profile::Ssf).then(|| {
             let (sub_id, given) = (parsed(&event.sub_id), parsed(&event.event));
             profile::shape(self.terms.profile, &event.event_type, &sub_id, &given).to_string()
         });
-        let claims = self.claims(
-            &jti,
-            now,
-            &event.txn,
-            event.toe,
-            &event.sub_id,
-            &event.event_type,
-            shaped.as_deref().unwrap_or(&event.event),
-        );
-        NewItem {
+        let inside = shaped.as_deref().unwrap_or(&event.event);
+        let claims = if self.configuration.delivery.cloudevents().is_some() {
+            Outgoing {
+                id: &jti_text(&jti),
+                source: &self.event_source(),
+                event_type: &event.event_type,
+                time_s: event.toe.unwrap_or(seconds(now)),
+                sequence: number(&jti, &event.content)?,
+                traceparent: event.traceparent.as_deref(),
+                tracestate: event.tracestate.as_deref(),
+                sub_id: &event.sub_id,
+                event: inside,
+                txn: &event.txn,
+            }
+            .to_structured()
+        } else {
+            self.claims(
+                &jti,
+                now,
+                &event.txn,
+                event.toe,
+                &event.sub_id,
+                &event.event_type,
+                inside,
+            )
+        };
+        Ok(NewItem {
             jti,
             content: event.content,
             lane: event.lane,
             claims,
-        }
+        })
     }
 
     /// The claims of a verification event (SSF 8.1.4.1); without `state` when nobody asked for it (SSF-8.1.4.2-3).
@@ -262,7 +338,8 @@ impl Stream {
         let stream_id = &self.configuration.stream_id;
         let txn = jti_text(&jti_for("txn", stream_id, &jti_text(jti)));
         let sub_id = verification::subject(stream_id).to_string();
-        self.claims(jti, now, &txn, None, &sub_id, event_type, &event.to_string())
+        let claims = self.claims(jti, now, &txn, None, &sub_id, event_type, &event.to_string());
+        self.as_now(&claims, now).into_owned()
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -279,8 +356,7 @@ impl Stream {
         Envelope {
             iss: &self.configuration.iss,
             jti: &jti_text(jti),
-            // Whole seconds, never ahead of the clock.
-            iat: i64::try_from(now / 1000).unwrap_or(i64::MAX),
+            iat: seconds(now),
             aud: &self.configuration.aud,
             txn: Some(txn),
             toe,
@@ -290,6 +366,11 @@ impl Stream {
         }
         .to_claims()
     }
+}
+
+/// Whole seconds, never ahead of the clock.
+fn seconds(at_ms: u64) -> i64 {
+    i64::try_from(at_ms / 1000).unwrap_or(i64::MAX)
 }
 
 /// What this service wrote itself.

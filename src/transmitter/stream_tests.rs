@@ -27,6 +27,7 @@ pub fn stream() -> Stream {
             delivery: Delivery::Push {
                 endpoint_url: "https://rx.example/in".into(),
                 authorization_header: None,
+                cloudevents: None,
             },
             events_supported: vec![REVOKED.into(), CHANGED.into()],
             events_requested: Some(vec![REVOKED.into(), PURGED.into()]),
@@ -36,6 +37,7 @@ pub fn stream() -> Stream {
             inactivity_timeout: None,
         },
         sealed_authorization: Some("sealed".into()),
+        webhook_secrets: Vec::new(),
         terms: Terms {
             rev: 1,
             events: vec![REVOKED.into(), CHANGED.into()],
@@ -83,7 +85,7 @@ fn published(event: NewEvent) -> Published {
 
 fn items(stream: &Stream, events: &[Published]) -> Vec<(usize, NewItem)> {
     let (sql, filter) = tables(stream);
-    stream.items(&sql, &filter, events, NOW).unwrap()
+    stream.items(&sql, &filter, events, NOW, |_, _| Ok(None)).unwrap()
 }
 
 #[test]
@@ -116,7 +118,7 @@ fn a_stream_of_an_older_version_supports_what_it_supported() {
     let filter = Filter::load(&sql).unwrap();
     assert_eq!(
         stream
-            .items(&sql, &filter, &[published(event(REVOKED, None))], NOW)
+            .items(&sql, &filter, &[published(event(REVOKED, None))], NOW, |_, _| Ok(None))
             .unwrap()
             .len(),
         1

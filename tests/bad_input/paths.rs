@@ -6,8 +6,8 @@ use serde_json::json;
 
 use crate::support::{assert_problem, without_request_id};
 
-use super::routes::{Caller, ROUTES, Takes, patterns};
-use super::world::{Bad, World};
+use super::routes::{Caller, ROUTES, Route, Takes, patterns};
+use super::world::{Bad, TENANT, World};
 
 #[test]
 fn an_id_that_nobody_has_is_not_found() {
@@ -34,7 +34,8 @@ fn an_id_that_nobody_has_is_not_found() {
         .into_iter()
         .map(|id| id.replace(' ', "%20").replace('é', "%c3%a9"))
         .collect();
-    for route in ROUTES.iter().filter(|route| route.pattern.contains('{')) {
+    let with_id = |route: &&Route| route.pattern.contains('{') && route.method != "OPTIONS";
+    for route in ROUTES.iter().filter(with_id) {
         let (before, rest) = route.pattern.split_once('{').expect("a parameter");
         let (_, after) = rest.split_once('}').expect("a parameter ends");
         let client = route.client(&world);
@@ -101,6 +102,63 @@ fn an_id_that_nobody_has_is_not_found() {
     world.assert_unchanged();
 }
 
+/// WH-4.1-23, WH-4.1-27
+#[test]
+fn a_callback_that_nobody_was_told_of_is_as_unknown_as_its_stream() {
+    let world = World::start();
+    let anyone = world.instance.anyone();
+    let forged = "0123456789abcdef".repeat(4);
+    for method in ["GET", "POST"] {
+        let mut answers = BTreeSet::new();
+        for (id, secret) in [
+            (world.polled.id.as_str(), "x"),
+            (&world.pushed.id, "x"),
+            (&world.pushed.id, "%00"),
+            (&world.source.id, "x"),
+            (&forged, "x"),
+        ] {
+            let answer = world.problem(&anyone, &Bad::bare(method, &format!("/handshake/{id}/{secret}")), 404);
+            answers.insert(format!("{:?}", without_request_id(&answer)));
+            assert_eq!(answer.header("referrer-policy"), Some("no-referrer"), "{answer}");
+            assert_eq!(answer.header("x-robots-tag"), Some("noindex"), "{answer}");
+        }
+        assert_eq!(answers.len(), 1, "{answers:?}");
+        // It is the service's, not a tenant's.
+        let below = format!("/t/{TENANT}/handshake/{}/x", world.pushed.id);
+        world.problem(&anyone, &Bad::bare(method, &below), 404);
+    }
+    world.assert_unchanged();
+}
+
+/// WH-4.2-15, WH-4.2-18
+#[test]
+fn who_may_not_push_does_not_learn_whether_there_is_a_source() {
+    let world = World::start();
+    let anyone = world.instance.anyone();
+    let forged = "0123456789abcdef".repeat(4);
+    let mut answers = BTreeSet::new();
+    for id in [world.source.id.as_str(), &world.polled.id, &forged, "x", "%00"] {
+        let path = format!("/receive/{id}");
+        // A browser asks for its pages, and an asker who does not say who he is asks for nothing.
+        let preflight = [
+            ("origin", "https://page.example"),
+            ("access-control-request-method", "POST"),
+        ];
+        for headers in [&[][..], &preflight] {
+            let answer = anyone.send("OPTIONS", &path, headers, b"", 405);
+            assert_problem(&answer, 405);
+            assert_eq!(answer.header("allow"), Some("POST, OPTIONS"), "{answer}");
+            assert_eq!(answer.header("access-control-allow-origin"), None, "{answer}");
+        }
+        for origin in ["tx.example.com", "", "https://tx.example.com", "a.example, b.example"] {
+            let answer = anyone.send("OPTIONS", &path, &[("webhook-request-origin", origin)], b"", 403);
+            answers.insert(format!("{:?}", without_request_id(&answer)));
+        }
+    }
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    world.assert_unchanged();
+}
+
 /// The same id but for its last digit: well-formed, and never given out.
 fn swap_last_digit(id: &str) -> String {
     let (start, end) = id.split_at(id.len() - 1);
@@ -135,7 +193,8 @@ fn a_method_that_a_url_does_not_know_is_refused_with_those_it_knows() {
 #[test]
 fn head_is_get_without_the_body() {
     let world = World::start();
-    for route in ROUTES.iter().filter(|route| route.method == "GET") {
+    let plain = |route: &&Route| route.method == "GET" && !route.is_of_the_handshake();
+    for route in ROUTES.iter().filter(plain) {
         let (path, client) = (route.path(&world), route.client(&world));
         let answer = client.send("HEAD", &path, &[], b"", 200);
         assert_eq!(answer.text(), "", "{path}");
@@ -156,6 +215,10 @@ fn a_url_that_is_none_is_not_found() {
         "/events/",
         "/receive",
         "/receive/",
+        "/handshake",
+        "/handshake/x",
+        "/handshake/x/",
+        "/handshake/x/y/z",
         "/admin",
         "/admin/",
         "/admin/clients/",
@@ -218,7 +281,8 @@ fn lists_are_asked_for_in_bounds() {
 #[test]
 fn public_documents_may_be_kept_and_all_else_may_not() {
     let world = World::start();
-    for route in ROUTES.iter().filter(|route| route.method == "GET") {
+    let plain = |route: &&Route| route.method == "GET" && !route.is_of_the_handshake();
+    for route in ROUTES.iter().filter(plain) {
         let answer = route.client(&world).send("GET", &route.path(&world), &[], b"", 200);
         let public = route.caller == Caller::Anyone && route.pattern != "/console.json";
         let expected = if public { "public, max-age=300" } else { "no-store" };

@@ -72,7 +72,10 @@ pub const ROUTES: &[Route] = &[
     route("POST", "/ssf/verification", Manager, Json),
     route("POST", "/ssf/poll/{stream_id}", Manager, Json),
     route("POST", "/events", Publisher, Json),
+    route("GET", "/handshake/{stream_id}/{secret}", Anyone, Nothing),
+    route("POST", "/handshake/{stream_id}/{secret}", Anyone, Nothing),
     route("POST", "/receive/{source_id}", Transmitter, Set),
+    route("OPTIONS", "/receive/{source_id}", Anyone, Nothing),
     route("GET", "/admin/tenants", Operator, Nothing),
     route("POST", "/admin/tenants", Operator, Json),
     route("GET", "/admin/tenants/{tenant}", Operator, Nothing),
@@ -104,11 +107,16 @@ pub const ROUTES: &[Route] = &[
         Json,
     ),
     route("POST", "/admin/streams/{stream_id}/dead-letters/purge", Operator, Json),
+    route("GET", "/admin/streams/{stream_id}/grant", Operator, Nothing),
+    route("POST", "/admin/streams/{stream_id}/grant", Operator, Json),
     route("POST", "/admin/streams/{stream_id}/replay", Operator, Json),
     route("GET", "/admin/sources", Operator, Nothing),
     route("POST", "/admin/sources", Operator, Json),
     route("GET", "/admin/sources/{source_id}", Operator, Nothing),
+    route("PATCH", "/admin/sources/{source_id}", Operator, Json),
     route("DELETE", "/admin/sources/{source_id}", Operator, Nothing),
+    route("GET", "/admin/sources/{source_id}/grants", Operator, Nothing),
+    route("POST", "/admin/sources/{source_id}/grants", Operator, Json),
     route("GET", "/admin/sources/{source_id}/events", Operator, Nothing),
 ];
 
@@ -119,6 +127,7 @@ impl Route {
             .pattern
             .replace("{stream_id}", &world.polled.id)
             .replace("{jti}", &world.dead_jti)
+            .replace("{secret}", "nobody-was-told-this")
             .replace("{source_id}", &world.source.id)
             .replace("{client_id}", &world.acme.client_id)
             .replace("{tenant}", TENANT);
@@ -150,11 +159,23 @@ impl Route {
             ("POST", "/admin/streams/{stream_id}/explain") => (event("evt-good", "ana@example.com"), 200),
             ("POST", "/admin/streams/{stream_id}/dead-letters/redrive") => (json!({"all": true}), 200),
             ("POST", "/admin/streams/{stream_id}/dead-letters/purge") => (json!({"all": true}), 200),
+            // It was read to its end: a stream that is polled has nobody to ask.
+            ("POST", "/admin/streams/{stream_id}/grant") => (json!({"action": "ask"}), 409),
             // Everything since an instant that is yet to come is nothing.
             ("POST", "/admin/streams/{stream_id}/replay") => (json!({"since": 9_007_199_254_740_991_u64}), 200),
+            ("PATCH", "/admin/sources/{source_id}") => (json!({"description": "Good"}), 200),
+            // It was read to its end: nobody of that name asked.
+            ("POST", "/admin/sources/{source_id}/grants") => {
+                (json!({"origin": "tx.example.com", "action": "approve"}), 404)
+            }
             ("POST", "/admin/sources") => (json!({"issuer": "https://idp.example", "audience": ACME_AUDIENCE}), 201),
             other => panic!("no good body for {other:?}"),
         }
+    }
+
+    /// Whether it belongs to the handshake of web hooks, which has answers of its own to ids that nobody has and to `HEAD`.
+    pub fn is_of_the_handshake(&self) -> bool {
+        self.pattern.starts_with("/handshake/") || self.method == "OPTIONS"
     }
 
     /// Somebody who may.
@@ -188,8 +209,9 @@ pub fn patterns() -> Vec<(&'static str, BTreeSet<&'static str>)> {
             None => patterns.push((route.pattern, BTreeSet::from([route.method]))),
         }
     }
-    for (_, methods) in &mut patterns {
-        if methods.contains("GET") {
+    for (pattern, methods) in &mut patterns {
+        // WH-4.1-23: what merely looks at a link must not agree to anything.
+        if methods.contains("GET") && !pattern.starts_with("/handshake/") {
             methods.insert("HEAD");
         }
     }

@@ -106,16 +106,23 @@ fn a_stream_request_is_refused_with_the_place_that_is_wrong() {
 }
 
 #[test]
-fn an_endpoint_has_to_be_registered_for_its_client() {
+fn an_endpoint_has_to_be_registered_for_a_client_that_is_never_asked_for_consent() {
     let instance = Instance::start(Options::default());
-    let acme = Acme::register(
-        &instance,
-        &[
-            "https://acme.example/hooks/",
-            "https://exact.example/events?tenant=1",
-            "https://origin.example",
-        ],
-    );
+    let never_asked = |push_endpoints: &[&str]| {
+        let registration = json!({
+            "client_name": "Acme",
+            "scope": "ssf.read ssf.manage",
+            "audience": "https://acme.example",
+            "push_endpoints": push_endpoints,
+            "handshake": "never",
+        });
+        Acme::of_tenant(&instance, "", &registration)
+    };
+    let acme = never_asked(&[
+        "https://acme.example/hooks/",
+        "https://exact.example/events?tenant=1",
+        "https://origin.example",
+    ]);
     let create = |endpoint: &str, status: u16| {
         let request = json!({"delivery": {"method": PUSH, "endpoint_url": endpoint}});
         let answer = acme.api.send_json("POST", "/ssf/streams", &request, status);
@@ -171,7 +178,7 @@ fn an_endpoint_has_to_be_registered_for_its_client() {
         );
     }
     // What is registered for one client is registered for it alone.
-    let other = Acme::register(&instance, &[]);
+    let other = never_asked(&[]);
     let request = json!({"delivery": {"method": PUSH, "endpoint_url": "https://acme.example/hooks/a"}});
     assert_problem(&other.api.send_json("POST", "/ssf/streams", &request, 400), 400);
 }

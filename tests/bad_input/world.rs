@@ -190,6 +190,7 @@ impl World {
             .map(at_rest)
             .collect();
         let settings = ["default", TENANT].map(|name| operator.get(&format!("/admin/tenants/{name}"), 200));
+        let grant = format!("/admin/streams/{}/grant", self.pushed.id);
         let dead = [&self.polled, &self.pushed].map(|stream| stream.dead_letters(&self.instance));
         json!({
             "tenants": operator.get("/admin/tenants", 200),
@@ -200,6 +201,8 @@ impl World {
             "configurations": self.acme.api.get("/ssf/streams", 200),
             "health": health,
             "dead_letters": dead,
+            "grant": operator.get(&grant, 200),
+            "origins": operator.get(&format!("/admin/sources/{}/grants", self.source.id), 200),
             "inbox": self.source.page(&self.instance, ""),
             "keys": self.instance.anyone().get("/jwks.json", 200),
         })

@@ -73,6 +73,11 @@ fn what_is_described_passes() {
         ("DELETE", "/ssf/streams?stream_id=x", answer(204, "", &Value::Null)),
         ("POST", &format!("/receive/{id}"), answer(202, "", &Value::Null)),
         ("POST", "/ssf/verification", problem(429).with("retry-after", "3")),
+        (
+            "HEAD",
+            "/handshake/x/y",
+            answer(405, "", &Value::Null).with("allow", "GET, POST"),
+        ),
         // Rules, not lists.
         ("GET", "/nothing", problem(404)),
         ("POST", "/admin/clients/", problem(404)),

@@ -80,6 +80,8 @@ fn what_is_only_at_the_origin_is_not_below_a_tenant() {
         ("/t/acme/admin/tenants", false),
         ("/t/acme/console.json", false),
         ("/t/acme/receive/x", false),
+        ("/handshake/x/y", true),
+        ("/t/acme/handshake/x/y", false),
         ("/t/acme/openapi.json", false),
         ("/t/acme/t/acme/jwks.json", false),
         ("/t//jwks.json", false),

@@ -1,27 +1,16 @@
 // The page for everybody: by keyboard alone, on a small screen, with axe's rules, in forced colours.
 
 import assert from 'node:assert/strict';
-import { createRequire } from 'node:module';
-import fs from 'node:fs';
 import { before, test } from 'node:test';
-import { met, open, openStep, picture, run, says, step, worker } from './support.mjs';
-
-const axe = fs.readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'];
+import { met, open, openStep, picture, run, says, step, violations, worker } from './support.mjs';
 
 let here;
 before(async () => { here = await worker(); });
 
-async function violations(page) {
-  await page.evaluate(axe);
-  const { violations: found } = await page.evaluate((values) => axe.run(document, { runOnly: { type: 'tag', values } }), RULES);
-  return found.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).slice(0, 3).join(' | ')}`);
-}
-
 async function openAll(page) {
-  for (let n = 1; n <= 12; n += 1) {
+  for (let n = 1; n <= 13; n += 1) {
     const it = step(page, n);
-    await it.getByText(/^(Create|Register|Get|Read|Publish|Sign|Push|Fetch|Keys|Verify|Accept)/).first().click();
+    await it.getByText(/^(Create|Register|Get|Ask|Grant|Read|Publish|Sign|Push|Fetch|Keys|Verify|Accept)/).first().click();
     const decoded = it.getByRole('tab', { name: 'Decoded' });
     if (await decoded.count() > 0) await decoded.click();
   }
@@ -56,7 +45,7 @@ test('on a small screen every target is at least 44 px high', async (t) => {
   const page = await open(t, here.url, { viewport: { width: 390, height: 844 } });
   await met(page);
   await run(page);
-  await openStep(page, 8, 'Push the SET');
+  await openStep(page, 9, 'Push the SET');
   const small = await page.evaluate(() => [...document.querySelectorAll('main :is(button, select, summary, input)')]
     .filter((it) => it.checkVisibility())
     .map((it) => [it.innerText, it.getBoundingClientRect().height])
@@ -97,7 +86,7 @@ test('everything is done by keyboard, and focus is always seen', async (t) => {
   await says(page, /^Finished/);
   assert.match((await focus()).text, /^Run it again$/, 'focus stays where it was');
 
-  const opened = () => step(page, 8).getByRole('tab', { name: 'Request' }).isVisible();
+  const opened = () => step(page, 9).getByRole('tab', { name: 'Request' }).isVisible();
   await tabTo(/Push the SET/);
   await page.keyboard.press('Enter');
   assert.equal(await opened(), true);
@@ -106,7 +95,7 @@ test('everything is done by keyboard, and focus is always seen', async (t) => {
   assert.equal((await focus()).text, 'Response');
   await page.keyboard.press('ArrowRight');
   assert.equal((await focus()).text, 'Decoded');
-  await step(page, 8).getByText('Signature valid').waitFor();
+  await step(page, 9).getByText('Signature valid').waitFor();
   await page.keyboard.press('Escape');
   assert.equal(await opened(), false);
   assert.match((await focus()).text, /Push the SET/, 'closing returns to the step');
@@ -114,9 +103,9 @@ test('everything is done by keyboard, and focus is always seen', async (t) => {
   await tabTo(/^Delete it$/);
   await page.keyboard.press('Enter');
   await says(page, 'Deleted.');
-  await tabTo(/^steps 1 to 5$/);
+  await tabTo(/^steps 1 to 6$/);
   await page.keyboard.press('Enter');
-  assert.match((await focus()).text, /Create a source/, 'a link to a step goes there');
+  assert.match((await focus()).text, /Register a client/, 'a link to a step goes there');
 });
 
 test('one word tells every status apart without colour, also in forced colours', async (t) => {
@@ -125,7 +114,7 @@ test('one word tells every status apart without colour, also in forced colours',
   await picture(page, 'start-forced-before');
   await run(page);
   await picture(page, 'start-forced-after');
-  for (let n = 1; n <= 12; n += 1) assert.match(await step(page, n).innerText(), /20[0-2]|Signed|Sent|Fetched|Cached|Stored/);
+  for (let n = 1; n <= 13; n += 1) assert.match(await step(page, n).innerText(), /20[0-2]|Asked|Granted|Signed|Sent|Fetched|Cached|Stored/);
 });
 
 test('the page prints with every step open', async (t) => {
@@ -134,5 +123,5 @@ test('the page prints with every step open', async (t) => {
   await run(page);
   await page.evaluate(() => dispatchEvent(new Event('beforeprint')));
   await page.emulateMedia({ media: 'print' });
-  assert.ok(await step(page, 8).getByRole('region', { name: 'Decoded claims, step 8' }).isVisible());
+  assert.ok(await step(page, 9).getByRole('region', { name: 'Decoded claims, step 9' }).isVisible());
 });

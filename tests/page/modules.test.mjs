@@ -6,6 +6,7 @@ import { webcrypto } from 'node:crypto';
 import { test } from 'node:test';
 import { text as curlText, variables, word } from '../../www/curl.js';
 import { decode, verify } from '../../www/jose.js';
+import { askStep, consented, current, decided, grantStep, pace, refusal, sentence, waiting } from '../../www/screens/start-consent.js';
 import { SHOWN, body, line, middle, path, visible } from '../../www/text.js';
 import { spoken, took } from '../../www/time.js';
 
@@ -96,4 +97,61 @@ test('what is decoded is exactly what was signed', () => {
   assert.equal(token.claimsText, claims);
   assert.equal(decode('a.b'), null);
   assert.equal(decode(`${b64('{}')}.${b64('nonsense')}.x`), null);
+});
+
+/** A record of a grant as `GET …/grant` gives it, asked once and not answered. */
+const grant = (change = {}) => ({
+  state: 'pending', since: 1000, endpoint_url: 'https://rp.example/in', origin: 'us.example', requested_rate: 600, allowed_rate: null, via: null,
+  granted_at: null, expires_at: null, detail: null,
+  handshake: { asked_at: 1000, attempts: 1, next_attempt_at: null, callback_until: 86_401_000 }, exchange: null, pace: null, history: [], ...change,
+});
+const exchange = (status, at = 1001) => ({ at, ms: 4, request: { method: 'OPTIONS', url: 'https://rp.example/in', headers: [] }, response: status && { status, headers: [] }, error: status ? null : 'refused' });
+const yes = (change) => grant({ state: 'granted', via: 'options', allowed_rate: 60, granted_at: 1005, handshake: null, exchange: exchange(200), ...change });
+
+test('a grant is said in a sentence, whatever it allows', () => {
+  assert.match(sentence(yes({ expires_at: 2_592_001_005 })), /^Granted 60 requests a minute until 31 Jan 1970, .+\.$/);
+  assert.equal(sentence(yes({ allowed_rate: 1 })), 'Granted 1 request a minute without an end.');
+  assert.equal(sentence(yes({ allowed_rate: '*' })), 'Granted any number of requests without an end.');
+  assert.equal(grantStep(yes()).path, 'webhook-allowed-rate: 60');
+  assert.deepEqual(grantStep(yes({ via: 'operator' })).way, { from: 0, to: 1 }, 'the operator is on this side');
+  assert.match(grantStep(yes({ via: 'callback_post', allowed_rate: '*' })).note, /calling back with POST/);
+  assert.equal(grantStep(grant({ state: 'not_required' })).badge.word, 'Not required');
+});
+
+test('what is waited for is said for every way of not being granted yet', () => {
+  const who = { receiver: 'your endpoint' };
+  const why = (change, patience = true) => waiting(grant(change), who, patience)?.why ?? null;
+  assert.equal(why({}, false), null, 'a question that was only just sent');
+  assert.equal(why({}), 'Waiting for your endpoint to answer.');
+  assert.match(why({ handshake: { asked_at: null, attempts: 0, next_attempt_at: 5000, callback_until: 9000 } }), /^Waiting to ask your endpoint\. It is asked at .+: its host was asked often of late\.$/);
+  assert.equal(why({ exchange: exchange(204) }), 'Waiting for your endpoint to grant. It was asked to call back.');
+  assert.match(why({ exchange: exchange(503), handshake: { asked_at: 1000, attempts: 1, next_attempt_at: 5000, callback_until: 9000 } }), /It answered 503\. It is asked again at /);
+  assert.equal(waiting(grant({ exchange: exchange(null), detail: 'the endpoint could not be reached' }), who).detail, 'The endpoint could not be reached.');
+});
+
+test('the answer to an earlier question is no answer to this one', () => {
+  const asked = (asked_at) => ({ asked_at, attempts: 1, next_attempt_at: null, callback_until: 9000 });
+  assert.equal(current(grant({ exchange: exchange(403, 500) })).exchange, null);
+  assert.equal(current(grant({ exchange: exchange(403, 500), handshake: asked(null) })).exchange, null);
+  assert.notEqual(current(grant({ exchange: exchange(403, 1000) })).exchange, null);
+  assert.notEqual(current(yes()).exchange, null);
+  assert.equal(askStep(grant()).state, 'working');
+  assert.equal(askStep(yes({ exchange: null, via: 'operator' })).state, 'done', 'granted by hand before anybody was asked');
+});
+
+test('every state of a grant is either open, given or refused with advice', () => {
+  for (const state of ['not_required', 'granted', 'pending', 'denied', 'unsupported', 'expired']) {
+    const it = grant({ state, exchange: exchange(403) });
+    assert.equal(consented(it), ['not_required', 'granted'].includes(state), state);
+    assert.equal(decided(it), ['denied', 'unsupported', 'expired'].includes(state), state);
+    if (decided(it)) assert.match(refusal(it, { receiver: 'the receiver' }).next, /asked anew/);
+  }
+});
+
+test('the pace is said with what came before and what comes next', () => {
+  const kept = yes({ pace: { per_minute: 60, burst: 1, next_at: 3000 } });
+  assert.deepEqual(pace(kept, 2000, 1001), [['Pace', '60 a minute, one at a time'], ['Since the request before', { ms: 999 }], ['The next not before', { at: 3000 }]]);
+  assert.deepEqual(pace(yes({ pace: { per_minute: 600, burst: 10, next_at: 0 } }), 2000, null), [['Pace', '600 a minute, at most 10 at once']]);
+  assert.deepEqual(pace(yes({ allowed_rate: '*' }), 2000, null), [['Pace', 'no limit was granted']]);
+  assert.deepEqual(pace(null, 2000, null), []);
 });

@@ -19,7 +19,7 @@ test('the first paint needs no answer from the API', async (t) => {
   await page.getByRole('heading', { level: 1, name: 'Watch one event go all the way round' }).waitFor();
   for (const name of ['Run it', 'Replay slowly']) await page.getByRole('button', { name, exact: true }).waitFor();
   for (const lane of ['You', 'Transmitter', 'Receiver']) assert.ok(await page.getByText(lane, { exact: true }).first().isVisible());
-  assert.match(await step(page, 12).innerText(), /Not yet/);
+  assert.match(await step(page, 13).innerText(), /Not yet/);
 });
 
 for (const [what, file] of [['the page has come alive', '**/app.js'], ['the Worker has said what it is', '**/console.json']]) {
@@ -96,7 +96,7 @@ test('address bar and storage never hold a secret', { skip: sharedOnly }, async 
   });
   await run(page);
   assert.equal(secrets.size, 4);
-  for (const n of [1, 2, 3, 5, 6, 8, 12]) await step(page, n).getByText(/^(Create|Register|Get|Publish|Push|Read)/).first().click();
+  for (const n of [1, 2, 3, 4, 5, 6, 7, 9, 13]) await step(page, n).getByText(/^(Create|Register|Get|Ask|Grant|Publish|Push|Read)/).first().click();
   for (const name of ['Response', 'curl']) {
     for (const tab of await page.getByRole('tab', { name }).all()) if (await tab.isVisible()) await tab.click();
   }
@@ -121,8 +121,8 @@ test('theme and times are remembered, and change everything at once', async (t) 
   const page = await open(t, here.url, { colorScheme: 'light' });
   await met(page);
   await run(page);
-  await step(page, 8).getByText('Push the SET').click();
-  const sent = step(page, 8).getByRole('time').first();
+  await step(page, 9).getByText('Push the SET').click();
+  const sent = step(page, 9).getByRole('time').first();
   assert.match(await sent.innerText(), /CET|GMT\+1|UTC\+1|CEST|GMT\+2/);
   await page.getByRole('radio', { name: 'UTC' }).check();
   assert.match(await sent.innerText(), /UTC$/);

@@ -27,7 +27,7 @@ test('the operator token is asked for, refused, accepted, kept for the tab and f
 
   await field.fill(here.token);
   await page.keyboard.press('Enter');
-  await says(page, /^Finished\. 12 steps/);
+  await says(page, /^Finished\. 13 steps/);
   await met(page, 'Signed in');
   assert.deepEqual(await page.evaluate((token) => [
     location.href.includes(token), JSON.stringify({ ...localStorage }).includes(token), document.documentElement.outerHTML.includes(token),

@@ -7,6 +7,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
+import { createRequire } from 'node:module';
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
@@ -43,6 +44,7 @@ export async function worker({ development = true, admin = true, settings = {} }
   const env = {
     KEY_ENCRYPTION_KEY: randomBytes(32).toString('base64url'),
     ALLOW_LOOPBACK: '1',
+    HANDSHAKES_PER_HOST: '1000', // every run asks an endpoint on this machine
     ...(admin ? { ADMIN_TOKEN: token } : {}),
     ...(development ? { DEVELOPMENT: '1' } : {}),
     ...settings,
@@ -149,6 +151,15 @@ export function step(page, number) {
 /** Opens a step by pressing what it is called. */
 export async function openStep(page, number, label) {
   await step(page, number).getByText(label, { exact: true }).click();
+}
+
+const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'];
+
+/** What axe has to say about the page as it stands; the page was opened with `bypassCSP`. */
+export async function violations(page) {
+  await page.evaluate(fs.readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8'));
+  const { violations: found } = await page.evaluate((values) => axe.run(document, { runOnly: { type: 'tag', values } }), RULES);
+  return found.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).slice(0, 3).join(' | ')}`);
 }
 
 /** Keeps a picture of the whole page, outside git. */

@@ -9,17 +9,6 @@ import { copyButton } from "./copy.js";
 import { json } from "./json.js";
 import { tabs } from "./tabs.js";
 
-const MEANS = {
-  TOKEN: "the operator token",
-  ACCESS_TOKEN: "the access token of step 3",
-  CLIENT_ID: "the client_id of step 2",
-  CLIENT_SECRET: "the client_secret of step 2",
-  RECEIVER_AUTH: "the authorization_header of step 1",
-  RECEIVE_URL: "the receive_url of step 1",
-  SOURCE_ID: "the source_id of step 1",
-  STREAM_ID: "the stream_id of step 5",
-};
-
 const raw = (label, content, id = nothing) => html`<pre tabindex="0" role="region" aria-label=${label} id=${id}>${content}</pre>`;
 
 const head = (first, headers) => html`<b>${visible(first)}</b>\n${headers.map(([name, text]) => html`<span class="j-key">${visible(name)}</span>: ${visible(text)}\n`)}`;
@@ -28,8 +17,8 @@ function requestPane(request, step) {
   return raw(`Raw request, step ${step}`, html`${head(`${request.method} ${request.path}`, request.headers)}${request.body ? html`\n${json(request.body)}` : nothing}`);
 }
 
-function responsePane(response, step) {
-  if (!response) return html`<p class="none">No answer came.</p>`;
+function responsePane({ response, error }, step) {
+  if (!response) return html`<p class="none">No answer came.${error ? html` <bdi>${line(error, 300)}</bdi>` : nothing}</p>`;
   return raw(`Raw response, step ${step}`, html`${head(String(response.status), response.headers)}${response.body ? html`\n${json(response.body)}` : html`<span class="j-aside">\nno body</span>`}`);
 }
 
@@ -50,23 +39,35 @@ function dotted(compact) {
   return html`<span class="wrap"><span class="j-key">${header}</span>.<span class="j-string">${claims}</span>.<span class="j-number">${signature}</span></span>`;
 }
 
-function curlPane(command, id, step) {
+function curlPane(command, id, step, meaning) {
   const names = variables(command);
   return html`${raw(`Command, step ${step}`, visible(command), `${id}-command`)}
-    ${names.length > 0 ? html`<p class="note">${names.map((name, i) => html`${i > 0 ? ", " : nothing}<code>$${name}</code> is ${MEANS[name] ?? "yours to fill in"}`)}.</p>` : nothing}`;
+    ${names.length > 0 ? html`<p class="note">${names.map((name, i) => html`${i > 0 ? ", " : nothing}<code>$${name}</code> is ${meaning(name)}`)}.</p>` : nothing}`;
+}
+
+/** A command by itself, for what the reader may do outside this page; `title` says what it does. */
+export function commandView({ id, step, title, command, meaning, said, changed }) {
+  const aside = copyButton({
+    key: `${id}-curl`, label: "Copy as curl", name: `Copy as curl, ${title.toLowerCase()}`,
+    text: () => command, said, changed, fallback: () => document.getElementById(`${id}-command`),
+  });
+  return html`<div class="tabs">
+    <div class="tab-row"><p class="title">${title}</p><div class="tab-aside">${aside}</div></div>
+    <div class="tab-panel">${curlPane(command, id, step, meaning)}</div>
+  </div>`;
 }
 
 /**
  * `exchange` or, before anything is sent, `preview` (a request alone); `set` and `verdict` where a
- * token is involved. Until the reader chooses a tab, the first one is shown.
+ * token is involved. Until the reader chooses a tab, `first` is shown. `meaning` explains the variables of a command.
  */
-export function exchangeView({ id, step, exchange, preview, set, verdict, chosen, choose, said, changed }) {
+export function exchangeView({ id, step, exchange, preview, set, verdict, first = "request", meaning, chosen, choose, said, changed }) {
   const request = exchange?.request ?? preview;
   const all = [];
   if (request) all.push({ key: "request", label: "Request", panel: requestPane(request, step) });
-  if (exchange) all.push({ key: "response", label: "Response", panel: responsePane(exchange.response, step) });
+  if (exchange) all.push({ key: "response", label: "Response", panel: responsePane(exchange, step) });
   if (set) all.push({ key: "decoded", label: "Decoded", panel: decodedPane(set, verdict, step) });
-  if (request) all.push({ key: "curl", label: "curl", panel: curlPane(request.curl, id, step) });
+  if (request) all.push({ key: "curl", label: "curl", panel: curlPane(request.curl, id, step, meaning) });
   if (all.length === 0) return nothing;
   const aside = request
     ? copyButton({
@@ -83,5 +84,5 @@ export function exchangeView({ id, step, exchange, preview, set, verdict, chosen
         },
       })
     : nothing;
-  return tabs({ id, label: `Step ${line(step, 4)}`, tabs: all, chosen: chosen ?? all[0].key, choose, aside });
+  return tabs({ id, label: `Step ${line(step, 4)}`, tabs: all, chosen: chosen ?? first, choose, aside });
 }

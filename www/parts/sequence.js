@@ -4,7 +4,7 @@
 import { html, nothing } from "../vendor/lit-html.js";
 import { line, path as clippedPath } from "../text.js";
 import { took } from "../time.js";
-import { badge } from "./badge.js";
+import { badge, glyph } from "./badge.js";
 import { time } from "./time.js";
 import { exchangeView } from "./exchange.js";
 import { problemNotice } from "./notice.js";
@@ -13,20 +13,19 @@ const IDLE = { kind: "idle", word: "Not yet" };
 const WORKING = { kind: "info", word: "Working" };
 
 /** Where a row's line or box stands: `f0t2` from lane 0 to lane 2, `at1` on lane 1. */
-function place(step, record) {
-  if (record.alone) return `at${step.from}`;
-  return step.at === undefined ? `f${step.from}t${step.to}` : `at${step.at}`;
+function place({ from, to, at }) {
+  return at === undefined ? `f${from}t${to}` : `at${at}`;
 }
 
 /**
  * `step` from the script, `record` of the run. `ends` are the two parties in words, `label` its name.
- * `view` holds what the reader opened and how to change it.
+ * `view` holds what the reader opened and how to change it. `beside` stands between what happened and its evidence.
  */
-export function stepRow({ step, record, label, ends, view, share, preview, action }) {
+export function stepRow({ step, record, label, ends, view, share, preview, action, beside = nothing }) {
   const id = `step-${step.number}`;
   const mark = record.badge ?? (record.state === "working" ? WORKING : IDLE);
-  const kind = record.state === "working" && !record.badge ? "working" : record.state;
-  return html`<li class=${`step ${place(step, record)} is-${kind}${step.back ? " back" : ""}${step.busy ? ` busy ${step.busy}` : ""}`} id=${id}>
+  const kind = record.waiting ? "waiting" : record.state;
+  return html`<li class=${`step ${place(record.way ?? step)} is-${kind}${step.back && !record.way ? " back" : ""}${step.busy && !record.quiet ? ` busy ${step.busy}` : ""}`} id=${id}>
     <details ?open=${view.isOpen(id)} @toggle=${(event) => view.opened(id, event.target.open)}>
       <summary>
         <span class="number">${step.number}</span>
@@ -39,12 +38,14 @@ export function stepRow({ step, record, label, ends, view, share, preview, actio
       </summary>
       <div class="inside">
         ${record.problem ? problemNotice(record.problem, action) : nothing}
+        ${record.outcome ? html`<p class="outcome">${glyph(mark.kind)}<span>${line(record.outcome)}</span></p>` : nothing}
+        ${beside}
         <p class="purpose">${step.what}</p>
         ${record.note ? html`<p class="note"><bdi>${line(record.note, 400)}</bdi></p>` : nothing}
         ${factList(record, share)}
         ${exchangeView({
           id, step: step.number,
-          exchange: record.exchange, preview, set: record.set, verdict: record.verdict,
+          exchange: record.exchange, preview, set: record.set, verdict: record.verdict, first: step.first, meaning: view.meaning,
           chosen: view.tab(id), choose: (key) => view.choose(id, key),
           said: view.said, changed: view.changed,
         })}
@@ -68,7 +69,7 @@ function factList(record, share) {
   }
   if (record.exchange?.from === "page" && record.counts) rows.push(["Sent", time(record.exchange.at)]);
   for (const [term, what] of record.facts) {
-    rows.push([term, typeof what === "string" ? html`<bdi>${line(what, 120)}</bdi>` : "id" in what ? html`<code><bdi>${line(what.id, 120)}</bdi></code>` : time(what.at)]);
+    rows.push([term, typeof what === "string" ? html`<bdi>${line(what, 120)}</bdi>` : "id" in what ? html`<code><bdi>${line(what.id, 120)}</bdi></code>` : "ms" in what ? took(what.ms) : time(what.at)]);
   }
   if (record.exchange?.requestId && !record.problem) rows.push(["Request id", html`<code><bdi>${line(record.exchange.requestId, 80)}</bdi></code>`]);
   if (rows.length === 0) return nothing;
@@ -77,5 +78,5 @@ function factList(record, share) {
 
 /** The heads over the lanes. Hidden from the tree: every row names its ends in words. */
 export function laneHeads(lanes) {
-  return html`<div class="lanes" aria-hidden="true">${lanes.map(([name, place]) => html`<span><b>${name}</b> <small>${place}</small></span>`)}</div>`;
+  return html`<div class="lanes" aria-hidden="true">${lanes.map(([name, place]) => html`<span><b>${name}</b> <small><bdi>${place}</bdi></small></span>`)}</div>`;
 }

@@ -2,25 +2,27 @@
 // The static markup in index.html is this screen before anything has run; keep the two alike (a test compares them).
 
 import { html, nothing, render } from "../vendor/lit-html.js";
+import { glyph } from "../parts/badge.js";
 import { notice } from "../parts/notice.js";
 import { laneHeads, stepRow } from "../parts/sequence.js";
 import { signin } from "../parts/signin.js";
+import { waitingView } from "../parts/waiting.js";
 import { meet, onSession, session } from "../session.js";
 import { line } from "../text.js";
 import { spoken, took } from "../time.js";
 import { EXAMPLES } from "./start-events.js";
 import { replay } from "./start-replay.js";
 import { Run } from "./start-run.js";
-import { SETUP, STEPS, ends, numberOf } from "./start-steps.js";
+import { parts } from "./start-setup.js";
 
 export const title = "Start";
-
-const HEADS = [["You", "this page"], ["Transmitter", "this Worker"], ["Receiver", "this Worker"]];
 
 export function show(main) {
   const root = document.createElement("div");
   const open = new Set();
   const chosen = new Map();
+  const deciding = { action: null, problem: null }; // the operator's word on consent
+  let unaddressed = false; // pressed with no usable address of an endpoint
   let queued = false;
   let removing = null; // "working" or a Problem
   let wanted = false; // pressed without a token: runs once there is one
@@ -38,8 +40,15 @@ export function show(main) {
   const said = (text) => {
     document.getElementById("status").textContent = text;
   };
-  const run = new Run(changed);
-  const player = replay({ changed, said, steps: () => run.withSetup ? STEPS : STEPS.slice(SETUP.length) });
+  const run = new Run({
+    changed,
+    waits: ({ why }) => {
+      open.add(idOf("grant"));
+      said(why);
+    },
+  });
+  const player = replay({ changed, said, steps: () => run.steps });
+  const idOf = (key) => `step-${run.script.numberOf(key)}`;
 
   const view = {
     isOpen: (id) => open.has(id),
@@ -49,6 +58,7 @@ export function show(main) {
       chosen.set(id, key);
       draw();
     },
+    meaning: (name) => run.script.meaning(name),
     said,
     changed,
   };
@@ -69,6 +79,7 @@ export function show(main) {
       said("Running");
       return;
     }
+    if (run.target === "endpoint" && !addressed()) return;
     wanted = gate() === "signin";
     if (gate()) {
       document.getElementById("gate")?.querySelector("input, button, a")?.focus();
@@ -78,9 +89,45 @@ export function show(main) {
     go(() => run.start(), event);
   }
 
+  /** Whether there is an address to send to. The Worker's own rules decide whether it takes it. */
+  function addressed() {
+    unaddressed = !/^https?:$/.test(parsed(run.endpoint)?.protocol);
+    draw();
+    if (!unaddressed) return true;
+    document.getElementById("endpoint")?.focus();
+    said(NO_ADDRESS);
+    return false;
+  }
+
+  function aim(event) {
+    player.end();
+    open.clear();
+    chosen.clear();
+    unaddressed = false;
+    removing = deciding.problem = null;
+    setupOpen = true;
+    run.aim(event.target.value);
+  }
+
+  async function decide(action, event) {
+    const step = event.currentTarget.closest("details").querySelector("summary");
+    Object.assign(deciding, { action, problem: null });
+    draw();
+    try {
+      await run.decide(action);
+      if (action === "grant") step.focus({ preventScroll: true }); // the button goes away with the waiting
+      said(action === "grant" ? "Granted by hand" : "It is asked again");
+    } catch (error) {
+      deciding.problem = error;
+      said(error.message);
+    }
+    deciding.action = null;
+    draw();
+  }
+
   async function go(begin, event) {
     player.end();
-    removing = null;
+    removing = deciding.problem = null;
     if (run.ready) setupOpen = false;
     player.byPointer = event.detail > 0;
     said("Running");
@@ -89,13 +136,12 @@ export function show(main) {
       const { steps, ms } = run.total;
       said(`Finished. ${steps} steps, ${spoken(ms)}`);
     } else if (run.phase === "failed") {
-      const id = `step-${numberOf(run.failedAt)}`;
-      open.add(id);
-      if (SETUP.some(({ key }) => key === run.failedAt)) setupOpen = true;
-      said(`Stopped at step ${numberOf(run.failedAt)}: ${run.records.get(run.failedAt).problem.message}`);
+      open.add(idOf(run.failedAt));
+      if (run.script.isSetup(run.failedAt)) setupOpen = true;
+      said(`Stopped at step ${run.script.numberOf(run.failedAt)}: ${run.records.get(run.failedAt).problem.message}`);
       draw();
       if (run.records.get(run.failedAt).problem.code === "signin") document.getElementById("operator-token")?.focus();
-    } else said(`Stopped at step ${numberOf(run.resumeAt)}`);
+    } else said(`Stopped at step ${run.script.numberOf(run.resumeAt)}`);
   }
 
   const again = (event) => {
@@ -131,15 +177,25 @@ export function show(main) {
   }
 
   function row(step) {
-    const script = run.script();
     const real = run.records.get(step.key);
     const record = player.hides(step) ? { ...real, ...FAINT } : real;
-    const label = record.label ?? (typeof step.label === "function" ? step.label(script) : step.label);
-    const share = run.phase === "done" && record.counts && run.total.ms > 0 ? Math.round((100 * record.ms) / run.total.ms) : null;
+    const label = record.label ?? (typeof step.label === "function" ? step.label(run.said()) : step.label);
+    const share = run.phase === "done" && record.counts && run.steps.includes(step) && run.total.ms > 0 ? Math.round((100 * record.ms) / run.total.ms) : null;
     return stepRow({
-      step, record, label, ends: ends(step), view, share,
+      step, record, label, ends: run.script.ends(record.way ?? step), view, share,
       preview: record.exchange || record.state === "working" ? null : run.preview(step),
       action: gate() === "signin" ? nothing : html`<button type="button" @click=${again}>Run again from here</button>`,
+      beside: step.key === "grant" ? byHand(step, record) : nothing,
+    });
+  }
+
+  /** Beside a consent that is missing: what the operator can do. */
+  function byHand(step, record) {
+    const refused = run.failedAt === "grant" && record.problem && !record.problem.exchange;
+    if (!record.waiting && !refused) return nothing;
+    return waitingView({
+      id: idOf("grant"), step: step.number, waiting: record.waiting, command: run.grantCommand,
+      acting: deciding.action, problem: deciding.problem, decide, view,
     });
   }
 
@@ -148,12 +204,12 @@ export function show(main) {
     if (run.phase === "running") return "Running…";
     if (run.phase === "done") return html`${run.total.steps} steps · <b>${took(run.total.ms)}</b> total`;
     if (run.phase === "failed") {
-      const n = numberOf(run.failedAt);
+      const n = run.script.numberOf(run.failedAt);
       return html`Stopped at step ${n}. <a href=${`#step-${n}`} @click=${toStep}>Why</a>`;
     }
-    if (run.phase === "stopped") return html`Stopped at step ${numberOf(run.resumeAt)}`;
+    if (run.phase === "stopped") return html`Stopped at step ${run.script.numberOf(run.resumeAt)}`;
     const blocked = { signin: "asks for the operator token first", closed: "this Worker has no operator token", elsewhere: "not at this address", unreachable: "no answer from the Worker" }[gate()];
-    return html`${STEPS.length} steps${blocked ? html` · ${blocked}` : nothing}`;
+    return html`${run.script.steps.length} steps${blocked ? html` · ${blocked}` : nothing}`;
   }
 
   function toStep(event) {
@@ -176,11 +232,30 @@ export function show(main) {
           ${EXAMPLES.map(({ name, title }) => html`<option value=${name} ?selected=${name === run.choice}>${title}</option>`)}
         </select>
       </div>
+      <div class="field">
+        <label for="target">To</label>
+        <select id="target" ?disabled=${busy} @change=${aim}>
+          <option value="worker" ?selected=${run.target === "worker"}>This Worker</option>
+          <option value="endpoint" ?selected=${run.target === "endpoint"}>My endpoint</option>
+        </select>
+      </div>
+      ${run.target === "endpoint" ? html`<div class="field address">
+        <label for="endpoint">Endpoint URL</label>
+        <input id="endpoint" type="url" inputmode="url" autocomplete="off" autocapitalize="off" spellcheck="false" placeholder="https://…" ?disabled=${busy}
+          aria-invalid=${unaddressed ? "true" : "false"} aria-describedby="endpoint-note" @input=${(event) => {
+            run.endpoint = event.target.value.trim();
+            unaddressed &&= run.endpoint === "";
+            changed();
+          }} @keydown=${(event) => event.key === "Enter" && press({ detail: 0 })}>
+      </div>` : nothing}
       <button type="button" class="primary run" aria-disabled=${busy ? "true" : "false"} @click=${press}>${run.phase === "before" ? "Run it" : "Run it again"}</button>
       ${busy
         ? html`<button type="button" class="second" @click=${() => (running ? run.stop() : player.end())}>Stop</button>`
         : html`<button type="button" class="second" aria-disabled=${none ? "true" : "false"} @click=${() => none ? said("There is nothing to replay yet.") : player.start()}>Replay slowly</button>`}
       ${player.on ? html`<button type="button" @click=${() => player.next()}>Next step</button>` : nothing}
+      ${run.target === "endpoint" ? html`<p id="endpoint-note" class=${unaddressed ? "note wrong" : "note"}>${unaddressed
+        ? html`${glyph("bad")} ${NO_ADDRESS}`
+        : "Any endpoint that is not this Worker. It is asked for its consent first; until it grants, nothing is sent to it."}</p>` : nothing}
       <p class="total">${summary()}</p>
     </div>`;
   }
@@ -219,22 +294,20 @@ export function show(main) {
   function left() {
     if (run.deleted && !run.made) {
       return html`<section class="panel left" id="left" tabindex="-1" aria-label="What this run made">
-        <p>Deleted: ${run.deleted.what}, with every event in ${run.deleted.what.includes(" and ") ? "them" : "it"}.</p>
+        <p>Deleted: ${[run.deleted.what, run.deleted.earlier ? "what earlier runs had made" : null].filter(Boolean).join(", and ")}, with every event in ${run.deleted.what?.includes(" and ") || run.deleted.earlier ? "them" : "it"}.</p>
       </section>`;
     }
-    if (run.phase === "running" || !run.made) return nothing;
-    const f = run.facts;
-    const made = [f.sourceId.known && "a source", f.clientId.known && "a client", f.streamId.known && "a stream"].filter(Boolean);
-    const list = made.length < 2 ? made[0] : `${made.slice(0, -1).join(", ")} and ${made.at(-1)}`;
+    if (run.phase === "running" || (!run.made && !run.earlier)) return nothing;
+    const list = parts(run.facts, { client: "a client", stream: "a stream", source: "a source" });
     const name = html`<b><bdi>Guided run ${line(run.facts.name)}</bdi></b>`;
     return html`<section class="panel left" id="left" tabindex="-1" aria-label="What this run made">
       ${removing && removing !== "working" ? notice({ title: removing.message, detail: removing.detail, requestId: removing.requestId, next: "Nothing else was changed. Press Delete it to try again." }) : nothing}
       <div class="row">
-        <p>${run.kept
+        <p>${!list ? "What earlier runs made is still there." : run.kept
           ? html`Kept: ${list}, called ${name}.`
-          : html`This run made ${list}, called ${name}.`}</p>
+          : html`This run made ${list}, called ${name}.${run.earlier ? " What earlier runs made is still there, too." : nothing}`}</p>
         <div class="buttons">
-          ${run.kept ? nothing : html`<button type="button" @click=${() => {
+          ${run.kept || !list ? nothing : html`<button type="button" @click=${() => {
             run.keep();
             said("Kept.");
             document.getElementById("left").focus({ preventScroll: true });
@@ -245,37 +318,50 @@ export function show(main) {
     </section>`;
   }
 
-  const link = (from, to = from) => html`<a href=${`#step-${from}`} @click=${toStep}>${from === to ? html`step ${from}` : html`steps ${from} ${to === from + 1 ? "and" : "to"} ${to}`}</a>`;
+  /** A link to the steps between two keys, by their numbers. */
+  const link = (first, last = first) => {
+    const [from, to] = [run.script.numberOf(first), run.script.numberOf(last)];
+    return html`<a href=${`#step-${from}`} @click=${toStep}>${from === to ? html`step ${from}` : html`steps ${from} ${to === from + 1 ? "and" : "to"} ${to}`}</a>`;
+  };
 
   function explained() {
+    const own = run.target === "worker";
     return html`<section class="explained" aria-labelledby="explained">
       <h2 id="explained">What happens here</h2>
       <div class="columns">
-        <p><b>Two sides agree.</b> A receiver opens an inbox, becomes a client of the transmitter and asks for the events it wants. In the wild the two belong to different companies; here one Worker is both (${link(1, 5)}).</p>
-        <p><b>Something happens.</b> Your back end reports it with one POST. Once that is answered 202, the event is stored and does not get lost (${link(6)}).</p>
-        <p><b>The transmitter delivers.</b> It signs the event and pushes it to every stream that asked for it. Where a receiver does not answer, it tries again later with the same token (${link(7, 8)} and ${link(11)}).</p>
-        <p><b>The receiver checks.</b> It fetches the transmitter's public keys, verifies what came, and keeps each event once, ready to be read in order (${link(9, 10)} and ${link(12)}).</p>
+        <p><b>Two sides agree.</b> A receiver becomes a client of the transmitter and asks for the events it wants. Its endpoint is asked as well, and says how much it will take (${link("client", "grant")}). ${own ? "In the wild the two belong to different companies; here one Worker is both." : "No event is sent before that."}</p>
+        <p><b>Something happens.</b> Your back end reports it with one POST. Once that is answered 202, the event is stored and does not get lost (${link("publish")}).</p>
+        <p><b>The transmitter delivers.</b> It signs the event and pushes it to every stream that asked for it, at the granted pace. Where a receiver does not answer, it tries again later with the same token (${link("sign", "deliver")} and ${link("answer")}).</p>
+        ${own
+          ? html`<p><b>The receiver checks.</b> It fetches the transmitter's public keys, verifies what came, and keeps each event once, ready to be read in order (${link("keys", "verify")} and ${link("read")}).</p>`
+          : html`<p><b>Your endpoint checks.</b> It fetches the transmitter's public keys from <code>/jwks.json</code>, verifies what came, and answers 202 once it has stored it (${link("answer")}).</p>`}
       </div>
     </section>`;
   }
 
+  /** Who the lanes belong to. */
+  const heads = () => {
+    const [you, transmitter, receiver] = run.script.lanes;
+    return [[you, "this page"], [transmitter, "this Worker"], [receiver, run.target === "worker" ? "this Worker" : line(parsed(run.ready ? run.facts.endpoint : run.endpoint)?.host || "not this Worker", 40)]];
+  };
+
   function draw() {
     render(html`
       <h1 tabindex="-1">Watch one event go all the way round</h1>
-      <p class="lead">Heliograph sends and receives security events, such as a session revoked or a device no longer trusted, between services that have agreed to warn each other. This Worker can be either side, so here it is both: it publishes an event, signs it, delivers it to itself, verifies it and keeps it.</p>
+      <p class="lead">Heliograph sends and receives security events, such as a session revoked or a device no longer trusted, between services that have agreed to warn each other. This Worker can be either side, so here it is both: it asks, grants, publishes, signs, delivers, verifies and keeps one event.</p>
       ${controls()}
       <div class="panel sequence" @keydown=${escape}>
-        ${laneHeads(HEADS)}
+        ${laneHeads(heads())}
         <ol class="steps" role="list" aria-label="Steps">
           <li class="group">
             <details class="setup" ?open=${setupOpen} @toggle=${(e) => {
               if (e.target.classList.contains("setup")) setupOpen = e.target.open;
             }}>
-              <summary><span>Set-up, ${SETUP.length} steps</span></summary>
-              <ol role="list">${STEPS.slice(0, SETUP.length).map(row)}</ol>
+              <summary><span>Set-up, ${run.script.setup.length} steps</span></summary>
+              <ol role="list">${run.script.setup.map(row)}</ol>
             </details>
           </li>
-          ${STEPS.slice(SETUP.length).map(row)}
+          ${run.script.steps.slice(run.script.setup.length).map(row)}
         </ol>
       </div>
       ${gateView()}
@@ -307,7 +393,17 @@ export function show(main) {
 }
 
 /** A row that the replay has not reached: faint, as before the run. */
-const FAINT = { state: "idle", badge: null, ms: null, label: null, path: null, alone: false };
+const FAINT = { state: "idle", badge: null, ms: null, label: null, path: null, way: null, outcome: null };
+
+const NO_ADDRESS = "Enter the whole address of your endpoint, from https:// on.";
+
+function parsed(text) {
+  try {
+    return new URL(text);
+  } catch {
+    return null;
+  }
+}
 
 /** Only http and https leave this page. */
 function safeOrigin(text) {

@@ -1,7 +1,8 @@
 //! What is kept of delivered events, and for how long: for replays all of it, for recognising ids at least their heads.
 
 use super::{Outbox, Sql, SqlError};
-use crate::delivery::chunk::stripped;
+use crate::delivery::chunk::{Content, Jti, stripped};
+use crate::delivery::recent::{Recent, Seen};
 
 /// Rows deleted in one go when old chunks are pruned, so that one turn stays short.
 const PRUNE_ROWS: i64 = 500;
@@ -39,5 +40,19 @@ impl Outbox {
         rows.first()
             .map(|row| row.int(0).map(|at| u64::try_from(at).unwrap_or(0)))
             .transpose()
+    }
+
+    /// Whether this event was not accepted before, as far as that is remembered.
+    pub fn is_new(&mut self, sql: &dyn Sql, jti: &Jti, content: &Content, now: u64) -> Result<bool, SqlError> {
+        Ok(self.recent(sql, now)?.look_up(jti, content) == Seen::New)
+    }
+
+    pub(super) fn recent(&mut self, sql: &dyn Sql, now: u64) -> Result<&mut Recent, SqlError> {
+        let recent = match &mut self.recent {
+            Some(recent) => recent,
+            none => none.insert(Recent::load(sql, now)?),
+        };
+        recent.expire(now);
+        Ok(recent)
     }
 }

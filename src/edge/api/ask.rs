@@ -35,6 +35,8 @@ pub struct Asked {
     pub parts: Parts,
     /// The JSON body; null where the method has none.
     pub given: Value,
+    /// A secret that the question made: the answer shows it, this once.
+    pub secret: Option<String>,
 }
 
 /// What is asked of whom.
@@ -102,6 +104,7 @@ pub async fn admit(call: Call, who: Who) -> Result<Asked, ApiError> {
         part,
         parts,
         given,
+        secret: None,
     })
 }
 

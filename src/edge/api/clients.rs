@@ -108,6 +108,7 @@ fn show_client(client: &Client) -> Value {
         "scope": metadata.scope.to_string(),
         "audience": metadata.audience,
         "push_endpoints": metadata.push_endpoints,
+        "handshake": metadata.handshake,
         "profile": metadata.profile.name(),
         "client_id_issued_at": client.created_at / 1000,
         "token_endpoint_auth_method": "client_secret_basic",

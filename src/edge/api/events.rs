@@ -113,7 +113,7 @@ fn form(headers: &HeaderMap) -> Result<Form, ApiError> {
         .get(header::CONTENT_TYPE)
         .map(|value| value.to_str().unwrap_or("?"));
     let form = is_cloudevent(content_type, headers.contains_key("ce-specversion"))
-        .map_err(|error| ApiError::unsupported_format(error.to_string()))?;
+        .map_err(|error| ApiError::unsupported_format(format!("Not taken: {error}.")))?;
     if form.is_none() {
         body::require_type(headers, "application/json")?;
     }

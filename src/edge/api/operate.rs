@@ -7,11 +7,13 @@ use serde_json::json;
 use crate::edge::command::{StreamCommand, StreamReply, TenantCommand};
 use crate::edge::error::{ApiError, json_response, no_store};
 use crate::protocol::event::publish::NewEvent;
-use crate::protocol::operator_request::{OperatorRequest, ReplayFrom, chosen_letters};
+use crate::protocol::json::put;
+use crate::protocol::operator_request::{OperatorRequest, ReplayFrom, chosen_letters, overlap_ms};
 use crate::protocol::subject_request::BulkSubjects;
 
 use super::ask::{Asked, Question, Reply, Who, ask, unexpected};
 use super::call::{Answering, Call};
+use super::streams;
 use super::watch::show_health;
 
 /// The operator's wishes. Only what is given changes.
@@ -33,6 +35,28 @@ pub fn change(call: Call) -> impl Answering {
             Ok(Question::Stream(asked.id.clone(), command))
         },
         show_health,
+    )
+}
+
+/// A new secret to sign CloudEvents with: it is in this answer, and never again.
+pub fn webhook_secret(call: Call) -> impl Answering {
+    ask(
+        call,
+        Who::Operator,
+        |asked| {
+            let overlap_ms = overlap_ms(&asked.given).map_err(|found| ApiError::invalid(&found))?;
+            let secret = streams::webhook_secret()?;
+            asked.secret = Some(secret.clone());
+            let command = StreamCommand::RotateSecret { secret, overlap_ms };
+            Ok(Question::Stream(asked.id.clone(), command))
+        },
+        |asked, reply| {
+            let Reply::Stream(_, StreamReply::Shown(mut shown)) = reply else {
+                return Err(unexpected());
+            };
+            put(&mut shown, "secret", json!(asked.secret));
+            Ok(json_response(StatusCode::OK, &shown))
+        },
     )
 }
 

@@ -2,15 +2,17 @@
 
 use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::edge::auth;
 use crate::edge::command::{NewStream, Refusal, StreamCommand, StreamReply, StreamUpdate, TenantCommand, TenantReply};
 use crate::edge::error::{ApiError, json_response, no_store};
 use crate::edge::together::together;
+use crate::edge::{auth, crypto, random};
+use crate::protocol::json::put;
 use crate::protocol::oauth::Scope;
 use crate::protocol::secret::Secret;
 use crate::protocol::stream::{CreateRequest, Delivery, UpdateMode, UpdateRequest};
+use crate::protocol::webhook::WebhookSecret;
 use crate::transmitter::stream::Stream;
 
 use super::ask::{Question, Reply, Who, ask, unexpected};
@@ -23,23 +25,31 @@ pub fn create(call: Call) -> impl Answering {
         Who::Receiver(Scope::SsfManage),
         |asked| {
             let wanted = CreateRequest::parse(&asked.given).map_err(|found| ApiError::invalid(&found))?;
-            let (endpoint_url, authorization_header) = match wanted.delivery.unwrap_or_default() {
+            let (endpoint_url, authorization_header, cloudevents) = match wanted.delivery.unwrap_or_default() {
                 Delivery::Push {
                     endpoint_url,
                     authorization_header,
-                } => (Some(endpoint_url), authorization_header.map(Secret::into_inner)),
-                Delivery::Poll => (None, None),
+                    cloudevents,
+                } => (
+                    Some(endpoint_url),
+                    authorization_header.map(Secret::into_inner),
+                    cloudevents,
+                ),
+                Delivery::Poll => (None, None, None),
             };
+            asked.secret = cloudevents.map(|_| webhook_secret()).transpose()?;
             Ok(Question::Tenant(TenantCommand::CreateStream(Box::new(NewStream {
                 client_id: asked.client_id.clone(),
                 issuer: asked.edge.issuer()?,
                 endpoint_url,
                 authorization_header,
+                cloudevents,
+                webhook_secret: asked.secret.clone(),
                 events_requested: wanted.events_requested,
                 description: wanted.description,
             }))))
         },
-        |_, reply| configured(StatusCode::CREATED, reply),
+        |asked, reply| configured(StatusCode::CREATED, asked.secret.as_ref(), reply),
     )
 }
 
@@ -88,6 +98,8 @@ pub fn update(call: Call) -> impl Answering {
             let mut request = UpdateRequest::parse(&asked.given).map_err(|found| ApiError::invalid(&found))?;
             asked.edge.stream(&request.stream_id)?;
             let authorization_header = request.take_authorization().map(Secret::into_inner);
+            let cloudevents = request.delivery.as_ref().and_then(Delivery::cloudevents);
+            asked.secret = cloudevents.map(|_| webhook_secret()).transpose()?;
             let mode = match asked.parts.method {
                 Method::PUT => UpdateMode::Put,
                 _ => UpdateMode::Patch,
@@ -98,9 +110,20 @@ pub fn update(call: Call) -> impl Answering {
                 request,
                 mode,
                 authorization_header,
+                webhook_secret: asked.secret.clone(),
             }))))
         },
-        |_, reply| configured(StatusCode::OK, reply),
+        |asked, reply| {
+            // The stream took it if it had none.
+            let id = asked.secret.as_deref().map(crypto::secret_id);
+            let taken = match &reply {
+                Reply::Tenant(TenantReply::Stream(stream)) => {
+                    stream.webhook_secrets.first().map(|secret| &secret.id) == id.as_ref()
+                }
+                _ => false,
+            };
+            configured(StatusCode::OK, asked.secret.as_ref().filter(|_| taken), reply)
+        },
     )
 }
 
@@ -121,11 +144,20 @@ pub fn delete(call: Call) -> impl Answering {
     )
 }
 
-fn configured(status: StatusCode, reply: Reply) -> Result<Response, ApiError> {
-    match reply {
-        Reply::Tenant(TenantReply::Stream(stream)) => Ok(json_response(status, &show(&stream))),
-        _ => Err(unexpected()),
+/// A new secret for webhook signatures, in its written form.
+pub fn webhook_secret() -> Result<String, ApiError> {
+    Ok(WebhookSecret::from_random(random::bytes()?).to_text())
+}
+
+fn configured(status: StatusCode, secret: Option<&String>, reply: Reply) -> Result<Response, ApiError> {
+    let Reply::Tenant(TenantReply::Stream(stream)) = reply else {
+        return Err(unexpected());
+    };
+    let mut shown = show(&stream);
+    if let (Some(secret), Some(cloudevents)) = (secret, shown.pointer_mut("/delivery/cloudevents")) {
+        put(cloudevents, "secret", json!(secret));
     }
+    Ok(json_response(status, &shown))
 }
 
 /// A stream as its receiver sees it.

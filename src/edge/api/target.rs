@@ -40,7 +40,10 @@ pub async fn options(call: Call) -> Result<Response, ApiError> {
     }
     let rate = match one(headers, REQUEST_RATE) {
         None if headers.contains_key(REQUEST_RATE) => Err(()),
-        text => text.map(|text| Rate::parse(text).ok_or(())).transpose(),
+        // A number (WH-4.1-9): who asks for no limit says nothing.
+        text => text
+            .map(|text| Rate::parse(text).filter(|rate| *rate != Rate::Unlimited).ok_or(()))
+            .transpose(),
     };
     let rate = rate.map_err(|()| ApiError::bad_request("WebHook-Request-Rate must be a whole number above 0."))?;
     let origin = one(headers, REQUEST_ORIGIN).and_then(normal_origin);

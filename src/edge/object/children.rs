@@ -15,7 +15,7 @@ use crate::protocol::client::{ClientMetadata, HandshakeUse};
 use crate::protocol::endpoint_url::{EndpointUrl, UrlPolicy, registered};
 use crate::protocol::oauth::Scope;
 use crate::protocol::status::Status;
-use crate::protocol::stream::{Configuration, Delivery, UpdateMode};
+use crate::protocol::stream::{CloudEvents, Configuration, Delivery, UpdateMode};
 use crate::protocol::tenant::TenantSettings;
 use crate::receiver::source::Source;
 use crate::transmitter::grant::Grant;
@@ -58,7 +58,13 @@ impl TenantObject {
             });
         }
         let policy = UrlPolicy::of_issuer(settings.allow_loopback, &new.issuer);
-        let delivery = delivery(&chosen, &client.metadata, &policy, new.endpoint_url.as_deref())?;
+        let delivery = delivery(
+            &chosen,
+            &client.metadata,
+            &policy,
+            new.endpoint_url.as_deref(),
+            new.cloudevents,
+        )?;
         let stream_id = stub::new_id(&self.env, "STREAM").map_err(|error| call_failed(&error))?;
         let terms = Terms::new(registry::terms_rev(&self.sql)?, &chosen, &client.metadata);
         let default_subjects = terms.default_subjects;
@@ -82,6 +88,7 @@ impl TenantObject {
             client_id: client.client_id.clone(),
             configuration: configuration.with_supported(&terms.events),
             sealed_authorization: None,
+            webhook_secrets: Vec::new(),
             terms,
             // SSF-8.1.1-21
             wishes: Wishes::default(),
@@ -105,6 +112,7 @@ impl TenantObject {
         let command = StreamCommand::Create {
             stream: Box::new(stream.clone()),
             authorization_header: new.authorization_header,
+            webhook_secret: new.webhook_secret,
         };
         let object = self.stream_object(&stream.tenant, &child.id)?;
         let requested = stream.configuration.events_requested.as_deref();
@@ -137,7 +145,13 @@ impl TenantObject {
         };
         if let Some(endpoint) = endpoint {
             let policy = UrlPolicy::of_issuer(settings.allow_loopback, &update.issuer);
-            let delivery = delivery(&chosen, &client.metadata, &policy, endpoint)?;
+            let cloudevents = update
+                .request
+                .delivery
+                .as_ref()
+                .and_then(Delivery::cloudevents)
+                .copied();
+            let delivery = delivery(&chosen, &client.metadata, &policy, endpoint, cloudevents)?;
             update.request.delivery = update.request.delivery.map(|_| delivery);
         }
         let widens = update.request.events_requested.is_some() || update.mode == UpdateMode::Put;
@@ -414,6 +428,7 @@ fn delivery(
     client: &ClientMetadata,
     policy: &UrlPolicy,
     endpoint_url: Option<&str>,
+    cloudevents: Option<CloudEvents>,
 ) -> Answer<Delivery> {
     let delivery = match endpoint_url {
         None => Delivery::Poll,
@@ -433,6 +448,7 @@ fn delivery(
             Delivery::Push {
                 endpoint_url: url.as_str().to_owned(),
                 authorization_header: None,
+                cloudevents,
             }
         }
     };

@@ -68,7 +68,12 @@ impl StreamObject {
         // The policy may have changed since the endpoint was registered.
         let policy = UrlPolicy::of_issuer(settings.allow_loopback, &question.issuer);
         let url = EndpointUrl::parse(&question.endpoint_url, &policy);
+        // Our own endpoints are nobody else's.
+        let is_ours = question
+            .endpoint_url
+            .starts_with(&format!("{}/receive/", question.our_origin()));
         if let Ok(url) = &url
+            && !is_ours
             && let Some(wait_ms) = self.others_asked(url).await?
         {
             return self.with(|live| Ok(live.postpone_question(&self.sql, now_ms() + wait_ms)?));
@@ -126,8 +131,8 @@ impl StreamObject {
         settings: &Settings,
     ) -> (handshake::Answer, Option<Value>) {
         let stream_id = self.state.id().to_string();
-        // The callback is the service's, whatever the tenant: its issuer begins with our origin.
-        let origin = question.issuer.split("/t/").next().unwrap_or_default();
+        // The callback is the service's, whatever the tenant.
+        let origin = question.our_origin();
         let callback = |secret| format!("{origin}/handshake/{stream_id}/{secret}");
         let headers = |callback: String| {
             [
@@ -219,7 +224,8 @@ impl StreamObject {
         self.with(|live| {
             if !live.decide(&self.sql, action, now_ms())? {
                 return Err(Refusal::Conflict {
-                    detail: "The endpoint of this stream needs no consent: it is registered, or there is none."
+                    detail: "There is nothing to decide: the endpoint of this stream is registered, or there is none, or its client may have \
+                             registered endpoints only."
                         .to_owned(),
                 });
             }

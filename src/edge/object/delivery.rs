@@ -21,15 +21,15 @@ use crate::edge::settings::Settings;
 use crate::edge::together::together;
 use crate::edge::{context, crypto, random};
 use crate::protocol::endpoint_url::{EndpointUrl, UrlPolicy};
-use crate::protocol::secret::Secret;
 use crate::protocol::set::jti_text;
 use crate::protocol::stream::Delivery;
+use crate::protocol::webhook::WebhookSecret;
 use crate::transmitter::live::{Batch, Job, Live, Next, Run, Settled};
 use crate::transmitter::stream::begin_run;
 
-use super::exchange::{Line, Pushed, Signer, Tickets, push};
+use super::exchange::{Line, Pushed, Seal, Signer, Tickets, push};
 use super::serve::{call_failed, fault};
-use super::stream::{AUTHORIZATION_PLACE, StreamObject};
+use super::stream::{AUTHORIZATION_PLACE, StreamObject, WEBHOOK_SECRET_PLACE};
 use super::stub;
 
 /// A run that lasts longer than this says so in its row, and again each time this has passed.
@@ -76,10 +76,21 @@ impl StreamObject {
         }
         let authorization = match &run.sealed_authorization {
             None => None,
-            Some(sealed) => Some(self.open_authorization(settings, sealed).await?),
+            Some(sealed) => Some(self.open(settings, AUTHORIZATION_PLACE, sealed).await?),
         };
-        let signer = self.signer(settings).await?;
-        let line = Line::new(run, authorization.as_ref(), signer);
+        let seal = match run.mode {
+            None => Seal::Set(self.signer(settings).await?),
+            Some(mode) => {
+                let mut secrets = Vec::with_capacity(run.sealed_secrets.len());
+                for sealed in &run.sealed_secrets {
+                    let secret = self.open(settings, WEBHOOK_SECRET_PLACE, sealed).await?;
+                    let secret = WebhookSecret::parse(secret.expose());
+                    secrets.push(secret.map_err(|error| fault("webhook secret", error))?);
+                }
+                Seal::CloudEvents { mode, secrets }
+            }
+        };
+        let line = Line::new(run, authorization.as_ref(), seal);
         line.map(Rc::new)
             .ok_or_else(|| fault("the receiver's authorization header", "it cannot be sent"))
     }
@@ -202,16 +213,6 @@ impl StreamObject {
         Ok(())
     }
 
-    async fn open_authorization(&self, settings: &Settings, sealed: &str) -> Answer<Secret<String>> {
-        let place = self.place(AUTHORIZATION_PLACE);
-        let failed = |error: &dyn std::fmt::Display| fault("the receiver's authorization header", error);
-        let plain = crypto::open(settings.key_encryption_key.expose(), &place, sealed).await;
-        let plain = plain.map_err(|error| failed(&error))?;
-        String::from_utf8(plain)
-            .map(Secret::new)
-            .map_err(|error| failed(&error))
-    }
-
     async fn signer(&self, settings: &Settings) -> Answer<Signer> {
         let now = now_ms();
         let known = self
@@ -292,7 +293,11 @@ impl StreamObject {
             return Ok(StreamReply::Sets { sets: Vec::new(), more });
         }
         let signer = self.signer(&settings).await?;
-        let signed = together(items.iter().map(|item| signer.sign(item.claims()))).await;
+        let claims = self.with(|live| {
+            let claims = items.iter().map(|item| live.stream.as_now(item.claims(), item.at));
+            Ok(claims.collect::<Vec<_>>())
+        })?;
+        let signed = together(claims.iter().map(|claims| signer.sign(claims))).await;
         let sets: Result<Vec<_>, _> = items
             .iter()
             .zip(signed)

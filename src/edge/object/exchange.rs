@@ -13,11 +13,13 @@ use crate::delivery::courier::Outcome;
 use crate::edge::clock::now_ms;
 use crate::edge::crypto::{self, CryptoError};
 use crate::edge::http::{self, Incoming, NoAnswer, Outgoing, OutgoingHeaders, Ticket};
+use crate::protocol::cloudevent::{self, ContentMode};
 use crate::protocol::handshake::REQUEST_ORIGIN;
 use crate::protocol::jose::jws::{self, Alg, SigningHeader};
 use crate::protocol::push::{ErrorBody, clip};
 use crate::protocol::secret::Secret;
 use crate::protocol::set;
+use crate::protocol::webhook::{self, WebhookSecret};
 use crate::transmitter::live::{Job, Run};
 
 /// Attempts kept in memory for the operator.
@@ -32,7 +34,7 @@ pub const USER_AGENT: &str = concat!("Heliograph/", env!("CARGO_PKG_VERSION"));
 /// Everything that the pushes of one run have in common.
 pub struct Line {
     pub run: Run,
-    pub signer: Signer,
+    seal: Seal,
     headers: OutgoingHeaders,
     shown: Rc<Shown>,
 }
@@ -45,9 +47,18 @@ struct Shown {
 
 impl Line {
     /// `None` when the headers cannot be sent.
-    pub fn new(run: Run, authorization: Option<&Secret<String>>, signer: Signer) -> Option<Self> {
+    pub fn new(run: Run, authorization: Option<&Secret<String>>, seal: Seal) -> Option<Self> {
+        let content_type = match &seal {
+            Seal::Set(_) => set::MEDIA_TYPE,
+            Seal::CloudEvents { mode, .. } => match mode {
+                ContentMode::Structured => cloudevent::STRUCTURED,
+                ContentMode::Batched => cloudevent::BATCHED,
+                // Of the data.
+                ContentMode::Binary => "application/json",
+            },
+        };
         let mut headers = vec![
-            ("content-type", set::MEDIA_TYPE.to_owned()),
+            ("content-type", content_type.to_owned()),
             ("accept", "application/json".to_owned()),
             ("user-agent", USER_AGENT.to_owned()),
             // WH-2.1-6: on every push, whoever asked for it or not.
@@ -69,8 +80,53 @@ impl Line {
                 headers: shown,
             }),
             run,
-            signer,
+            seal,
         })
+    }
+}
+
+/// What makes a request of an event.
+pub enum Seal {
+    Set(Signer),
+    CloudEvents {
+        mode: ContentMode,
+        /// Newest first.
+        secrets: Vec<WebhookSecret>,
+    },
+}
+
+impl Seal {
+    /// The body, and the headers that this request alone has.
+    async fn seal(&self, job: &Job) -> Result<(String, Vec<(String, String)>), CryptoError> {
+        let (mode, secrets) = match self {
+            Self::Set(signer) => return Ok((signer.sign(&job.claims).await?, Vec::new())),
+            Self::CloudEvents { mode, secrets } => (mode, secrets),
+        };
+        let id = set::jti_text(&job.jti);
+        let (id, mut headers, body) = match mode {
+            ContentMode::Structured => (id, Vec::new(), job.claims.clone()),
+            ContentMode::Binary => {
+                let (headers, body) = cloudevent::to_binary(&job.claims).unwrap_or_default();
+                (id, headers, body)
+            }
+            ContentMode::Batched => {
+                let events = [job.claims.as_slice()].into_iter();
+                let events: Vec<&[u8]> = events
+                    .chain(job.riders.iter().map(|(_, event)| event.as_slice()))
+                    .collect();
+                let riders = job.riders.iter().map(|(jti, _)| set::jti_text(jti));
+                let ids: Vec<String> = [id].into_iter().chain(riders).collect();
+                let names: Vec<&str> = ids.iter().map(String::as_str).collect();
+                (webhook::id_of_batch(&names), Vec::new(), cloudevent::to_batch(&events))
+            }
+        };
+        let timestamp = i64::try_from(now_ms() / 1000).unwrap_or(i64::MAX);
+        let signed: Vec<&WebhookSecret> = secrets.iter().collect();
+        let signature = webhook::sign(&signed, &id, timestamp, &body);
+        headers.push(("webhook-id".to_owned(), id));
+        headers.push(("webhook-timestamp".to_owned(), timestamp.to_string()));
+        headers.push(("webhook-signature".to_owned(), signature));
+        Ok((String::from_utf8_lossy(&body).into_owned(), headers))
     }
 }
 
@@ -110,7 +166,10 @@ pub struct Attempt {
     sent_at: u64,
     push_ms: u64,
     line: Rc<Shown>,
-    set: String,
+    /// Headers of this request alone.
+    headers: Vec<(String, String)>,
+    events: usize,
+    body: String,
     response: Option<Incoming>,
 }
 
@@ -119,7 +178,7 @@ pub struct Attempt {
 /// to watch over it.
 pub async fn push(job: Job, line: &Line, tickets: &Tickets, may_go: impl FnOnce() -> bool) -> Option<Pushed> {
     let signed_at = now_ms();
-    let signed = line.signer.sign(&job.claims).await;
+    let sealed = line.seal.seal(&job).await;
     if !may_go() {
         return None;
     }
@@ -132,14 +191,16 @@ pub async fn push(job: Job, line: &Line, tickets: &Tickets, may_go: impl FnOnce(
         sent_at,
         push_ms: 0,
         line: Rc::clone(&line.shown),
-        set: String::new(),
+        headers: Vec::new(),
+        events: 1 + job.riders.len(),
+        body: String::new(),
         response: None,
     };
-    let answer = match signed {
-        Ok(set) => {
-            let sent = send(&set, line, tickets).await;
+    let answer = match sealed {
+        Ok((body, headers)) => {
+            let sent = send(&body, &headers, line, tickets).await;
             attempt.push_ms = now_ms().saturating_sub(sent_at);
-            attempt.set = set;
+            (attempt.body, attempt.headers) = (body, headers);
             match sent {
                 Ok(response) => {
                     let answer = read(&response);
@@ -156,14 +217,15 @@ pub async fn push(job: Job, line: &Line, tickets: &Tickets, may_go: impl FnOnce(
     Some(Pushed { answer, attempt })
 }
 
-async fn send(set: &str, line: &Line, tickets: &Tickets) -> Result<Incoming, NoAnswer> {
+async fn send(body: &str, headers: &[(String, String)], line: &Line, tickets: &Tickets) -> Result<Incoming, NoAnswer> {
+    let own = (!headers.is_empty()).then(|| line.headers.with(headers)).transpose()?;
     let ticket = Rc::new(Ticket::new()?);
     tickets.0.borrow_mut().push(Rc::clone(&ticket));
     let request = Outgoing {
         method: "POST",
         url: &line.run.endpoint_url,
-        headers: &line.headers,
-        body: Some(set),
+        headers: own.as_ref().unwrap_or(&line.headers),
+        body: Some(body),
         max_body: BODY_BYTES,
         // PUSH-2.3-3: only there it says what is wrong.
         needs_body: |status| status == 400,
@@ -210,9 +272,14 @@ impl Attempt {
             Outcome::RetryAt(at) => ("retry", Some(*at)),
             Outcome::HeldUntil(at, _) => ("held", Some(*at)),
         };
+        let own = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let common = self.line.headers.iter().map(|(name, value)| (*name, value.as_str()));
+        let common = common.filter(|(name, _)| !self.headers.iter().any(|(own, _)| own == name));
+        let headers: Vec<_> = common.chain(own).collect();
         json!({
             "jti": self.jti,
-            "type": event_type(&self.set),
+            "type": event_type(&self.headers, &self.body),
+            "events": self.events,
             "attempt": self.number,
             "signed_at": self.signed_at,
             "sign_ms": self.sign_ms,
@@ -225,8 +292,8 @@ impl Attempt {
             "request": {
                 "method": "POST",
                 "url": self.line.url,
-                "headers": self.line.headers,
-                "body": clip(&self.set, BODY_BYTES),
+                "headers": headers,
+                "body": clip(&self.body, BODY_BYTES),
             },
             "response": self.response.as_ref().map(|response| json!({
                 "status": response.status,
@@ -238,9 +305,17 @@ impl Attempt {
     }
 }
 
-/// The event type inside a SET of ours.
-fn event_type(set: &str) -> Option<String> {
-    let claims = Base64UrlUnpadded::decode_vec(set.split('.').nth(1)?).ok()?;
+/// The type of the first event in a request of ours.
+fn event_type(headers: &[(String, String)], body: &str) -> Option<String> {
+    if let Some((_, event_type)) = headers.iter().find(|(name, _)| name == "ce-type") {
+        return Some(event_type.clone());
+    }
+    if body.starts_with(['{', '[']) {
+        let document: Value = serde_json::from_str(body).ok()?;
+        let event = document.get(0).unwrap_or(&document);
+        return event.get("type")?.as_str().map(str::to_owned);
+    }
+    let claims = Base64UrlUnpadded::decode_vec(body.split('.').nth(1)?).ok()?;
     let claims: Value = serde_json::from_slice(&claims).ok()?;
     claims.get("events")?.as_object()?.keys().next().cloned()
 }

@@ -11,7 +11,7 @@ use crate::edge::command::{Answer, Health, Refusal, StreamCommand, StreamReply, 
 use crate::protocol::event::profile::Profile;
 use crate::protocol::metadata::DefaultSubjects;
 use crate::protocol::status::Status;
-use crate::protocol::stream::UpdateMode;
+use crate::protocol::stream::{Delivery, UpdateMode};
 use crate::protocol::subject;
 use crate::transmitter::explain::explain;
 use crate::transmitter::filter::FilterError;
@@ -30,6 +30,7 @@ impl StreamObject {
             StreamCommand::Replay { from } => self.replay(from).await,
             StreamCommand::TakeTerms { terms } => self.take_terms(*terms),
             StreamCommand::Grant => self.shown_grant(),
+            StreamCommand::RotateSecret { secret, overlap_ms } => self.rotate_secret(secret, overlap_ms).await,
             StreamCommand::Decide { action } => self.decide(action),
             StreamCommand::CallBack {
                 secret,
@@ -78,8 +79,10 @@ impl StreamObject {
             request,
             mode,
             authorization_header,
+            webhook_secret,
             ..
         } = update;
+        let webhook_secret = self.seal_webhook_secret(webhook_secret).await?;
         let sealed = self.seal_authorization(authorization_header).await?;
         self.with(|live| {
             let stream = &mut live.stream;
@@ -96,16 +99,45 @@ impl StreamObject {
             if request.delivery.is_some() || mode == UpdateMode::Put {
                 stream.sealed_authorization = sealed;
             }
+            let url = |delivery: &Delivery| match delivery {
+                Delivery::Push { endpoint_url, .. } => Some(endpoint_url.clone()),
+                Delivery::Poll => None,
+            };
+            let the_same = url(&changed.delivery) == url(&stream.configuration.delivery);
+            match (changed.delivery.cloudevents(), webhook_secret) {
+                (None, _) => stream.webhook_secrets.clear(),
+                (Some(_), Some((sealed, id))) if stream.webhook_secrets.is_empty() => {
+                    stream.add_secret(sealed, id, 0, now_ms());
+                }
+                (Some(_), _) => {}
+            }
             stream.configuration = changed;
             stream.rev += 1;
             live.take_terms(&self.sql, terms, now_ms())?;
             live.stream.save(&self.sql)?;
             if moved {
-                live.moved(&self.sql, now_ms())?;
+                live.moved(&self.sql, the_same, now_ms())?;
             } else {
                 live.follow_consent(&self.sql, now_ms())?;
             }
             Ok(StreamReply::Stream(Box::new(live.stream.clone())))
+        })
+    }
+
+    /// Another secret signs from here on.
+    async fn rotate_secret(&self, secret: String, overlap_ms: u64) -> Answer<StreamReply> {
+        let sealed = self.seal_webhook_secret(Some(secret)).await?;
+        self.with(|live| {
+            let (Some((sealed, id)), true) = (sealed, live.stream.configuration.delivery.cloudevents().is_some())
+            else {
+                return Err(Refusal::Conflict {
+                    detail: "This stream carries SETs, which are signed with the keys of the issuer.".to_owned(),
+                });
+            };
+            let now = now_ms();
+            let old_until = live.stream.add_secret(sealed, id, overlap_ms, now);
+            live.changed(&self.sql, now)?;
+            Ok(StreamReply::Shown(json!({"old_until": old_until})))
         })
     }
 

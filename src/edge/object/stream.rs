@@ -10,8 +10,10 @@ use worker::{DurableObject, Env, Request, Response, State, durable_object};
 use crate::delivery::outbox::AppendError;
 use crate::edge::clock::now_ms;
 use crate::edge::command::{Addressed, Answer, Refusal, SealedKey, StreamCommand, StreamReply};
+use crate::edge::settings::Settings;
 use crate::edge::sql::EdgeSql;
 use crate::edge::{context, crypto};
+use crate::protocol::secret::Secret;
 use crate::transmitter::live::Live;
 use crate::transmitter::stream::{Published, Stream, run_until};
 
@@ -21,6 +23,9 @@ use super::serve::{Alarm, Meter, abort, fault, new_jti, serve};
 
 /// What the seal of a receiver's authorization header authenticates, beside the object's id.
 pub const AUTHORIZATION_PLACE: &str = "authorization_header";
+
+/// The same of a secret for webhook signatures.
+pub const WEBHOOK_SECRET_PLACE: &str = "webhook_secret";
 
 /// A run that could not begin is tried again after this at first.
 const RUN_AGAIN_MS: u64 = 5_000;
@@ -156,9 +161,10 @@ impl StreamObject {
         if let StreamCommand::Create {
             stream,
             authorization_header,
+            webhook_secret,
         } = command
         {
-            return self.create(*stream, authorization_header).await;
+            return self.create(*stream, authorization_header, webhook_secret).await;
         }
         let by_receiver = client_id.is_some();
         // Another tenant's or client's stream is not there: the same answer as for an id that is none (SSF-8-5).
@@ -199,8 +205,16 @@ impl StreamObject {
         }
     }
 
-    async fn create(&self, mut stream: Stream, authorization_header: Option<String>) -> Answer<StreamReply> {
+    async fn create(
+        &self,
+        mut stream: Stream,
+        authorization_header: Option<String>,
+        webhook_secret: Option<String>,
+    ) -> Answer<StreamReply> {
         stream.sealed_authorization = self.seal_authorization(authorization_header).await?;
+        if let Some((sealed, id)) = self.seal_webhook_secret(webhook_secret).await? {
+            stream.add_secret(sealed, id, 0, now_ms());
+        }
         if self.gone.get() {
             return Err(Refusal::Gone);
         }
@@ -212,13 +226,41 @@ impl StreamObject {
 
     /// The receiver's secret as it is stored.
     pub(super) async fn seal_authorization(&self, header: Option<String>) -> Answer<Option<String>> {
-        let Some(header) = header else {
-            return Ok(None);
-        };
+        match header {
+            Some(header) => self.seal(AUTHORIZATION_PLACE, &header).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// A secret for webhook signatures as it is stored, and what tells it from others.
+    pub(super) async fn seal_webhook_secret(&self, secret: Option<String>) -> Answer<Option<(String, String)>> {
+        match secret {
+            Some(secret) => {
+                let sealed = self.seal(WEBHOOK_SECRET_PLACE, &secret).await?;
+                Ok(Some((sealed, crypto::secret_id(&secret))))
+            }
+            None => Ok(None),
+        }
+    }
+
+    async fn seal(&self, place: &str, secret: &str) -> Answer<String> {
         let settings = context::settings(&self.env).map_err(|error| fault("settings", error))?;
-        let place = self.place(AUTHORIZATION_PLACE);
-        let sealed = crypto::seal(settings.key_encryption_key.expose(), &place, header.as_bytes()).await;
-        sealed.map(Some).map_err(|error| fault("seal", error))
+        let sealed = crypto::seal(
+            settings.key_encryption_key.expose(),
+            &self.place(place),
+            secret.as_bytes(),
+        )
+        .await;
+        sealed.map_err(|error| fault("seal", error))
+    }
+
+    /// A secret as it was before it was sealed.
+    pub(super) async fn open(&self, settings: &Settings, place: &str, sealed: &str) -> Answer<Secret<String>> {
+        let plain = crypto::open(settings.key_encryption_key.expose(), &self.place(place), sealed).await;
+        let plain = plain.map_err(|error| fault(place, error))?;
+        String::from_utf8(plain)
+            .map(Secret::new)
+            .map_err(|error| fault(place, error))
     }
 
     /// Everything goes: queue, secrets, tables, alarm. The object answers "gone" from here on.

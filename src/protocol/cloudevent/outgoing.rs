@@ -58,12 +58,12 @@ impl Outgoing<'_> {
     }
 }
 
-/// Headers and a body.
-pub type Binary = (Vec<(String, String)>, Vec<u8>);
+/// Names in lower case, and values.
+pub type Headers = Vec<(String, String)>;
 
 /// The same event in binary mode: its headers, `content-type` among them, and its body (CE-3.1-1, CE-3.1-2). `None` for what
 /// [`Outgoing::to_structured`] did not write.
-pub fn to_binary(structured: &[u8]) -> Option<Binary> {
+pub fn to_binary(structured: &[u8]) -> Option<(Headers, Vec<u8>)> {
     let at = structured.windows(DATA.len()).position(|window| window == DATA)?;
     let (attributes, rest) = structured.split_at_checked(at)?;
     let body = rest.strip_prefix(DATA)?.strip_suffix(b"}")?;

@@ -291,6 +291,32 @@ fn an_unusual_port_of_ours_is_part_of_the_name() {
     );
 }
 
+/// SS-6
+#[test]
+fn previews_of_ours_are_ours_and_take_nothing() {
+    let policy = UrlPolicy {
+        allow_loopback: false,
+        own_host: Some("signals.quarry.workers.dev".into()),
+        ports: Vec::new(),
+    };
+    for (text, expected) in [
+        (format!("https://signals.quarry.workers.dev{RECEIVE}"), None),
+        (
+            format!("https://4f2c1a-signals.quarry.workers.dev{RECEIVE}"),
+            Some(UrlError::OwnHost),
+        ),
+        (
+            "https://a-SIGNALS.quarry.workers.dev./events".to_owned(),
+            Some(UrlError::OwnHost),
+        ),
+        ("https://rp.quarry.workers.dev/".to_owned(), None),
+        ("https://a.signals.quarry.workers.dev/".to_owned(), None),
+        ("https://signals.harbour.workers.dev/".to_owned(), None),
+    ] {
+        assert_eq!(refusal(&text, &policy), expected, "{text}");
+    }
+}
+
 #[test]
 fn an_origin_has_no_path() {
     for (text, expected) in [
@@ -393,4 +419,59 @@ fn accepted_urls_are_fixed_points() {
         }
     }
     assert!(accepted > 1_000, "the seeds are no longer near the rules: {accepted}");
+}
+
+/// The characters that a line of the corpus stands for: `⟨U+000A⟩` and `⟨64*a⟩`.
+fn written_out(text: &str) -> String {
+    let mut out = String::new();
+    for (at, piece) in text.split('⟨').enumerate() {
+        let Some((marked, rest)) = piece.split_once('⟩').filter(|_| at > 0) else {
+            out.push_str(piece);
+            continue;
+        };
+        match marked.split_once('*') {
+            Some((count, repeated)) => out.push_str(&repeated.repeat(count.parse().unwrap())),
+            None => {
+                let code = u32::from_str_radix(marked.strip_prefix("U+").unwrap(), 16).unwrap();
+                out.push(char::from_u32(code).unwrap());
+            }
+        }
+        out.push_str(rest);
+    }
+    out
+}
+
+/// T-X-01 and all of SS-1 to SS-6, one line a case; see the head of the file.
+#[test]
+fn the_corpus_of_hostile_urls_keeps_its_verdicts() {
+    let mut cases = 0;
+    let mut wrong = Vec::new();
+    for line in include_str!("hostile.txt").lines() {
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let [verdict, text, note] = line.split('\t').collect::<Vec<_>>()[..] else {
+            panic!("not three columns: {line}");
+        };
+        let text = written_out(text);
+        let (strict, loopback) = verdict.split_once('/').unwrap_or((verdict, verdict));
+        for (allow_loopback, expected) in [(false, strict), (true, loopback)] {
+            let policy = UrlPolicy {
+                allow_loopback,
+                ..production()
+            };
+            let found = match EndpointUrl::parse(&text, &policy) {
+                Ok(_) => "Accepted".to_owned(),
+                Err(error) => format!("{error:?}"),
+            };
+            if found != expected {
+                wrong.push(format!(
+                    "{text} ({note}, loopback {allow_loopback}): {found}, not {expected}"
+                ));
+            }
+        }
+        cases += 1;
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(cases >= 400, "the corpus has shrunk: {cases}");
 }

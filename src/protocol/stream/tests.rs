@@ -8,6 +8,7 @@ pub fn push(authorization: Option<&str>) -> Delivery {
     Delivery::Push {
         endpoint_url: URL.into(),
         authorization_header: authorization.map(|value| Secret::new(value.to_owned())),
+        cloudevents: None,
     }
 }
 

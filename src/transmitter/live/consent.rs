@@ -25,6 +25,13 @@ pub struct Ask {
     pub rate: u32,
 }
 
+impl Ask {
+    /// Scheme, host and port of this service: every issuer begins with it.
+    pub fn our_origin(&self) -> &str {
+        self.issuer.split("/t/").next().unwrap_or_default()
+    }
+}
+
 impl Live {
     fn need(&self) -> Need {
         match &self.stream.configuration.delivery {
@@ -154,9 +161,32 @@ impl Live {
         now: u64,
     ) -> Result<(), SqlError> {
         let rules = self.rules.consent;
+        let (before, asked_at) = (self.courier.pace(now), self.asked_at());
         self.change_grant(sql, now, |grant| {
             grant.answered(secret, answer, not_before, &rules, now);
-        })
+        })?;
+        self.pay_for_question(sql, before.is_none(), asked_at, now)
+    }
+
+    fn asked_at(&self) -> Option<u64> {
+        self.stream.grant.handshake.as_ref()?.asked_at
+    }
+
+    /// The question that brought a rate counts against it as well (WH-4.2-30).
+    fn pay_for_question(
+        &mut self,
+        sql: &dyn Sql,
+        is_new: bool,
+        asked_at: Option<u64>,
+        now: u64,
+    ) -> Result<(), SqlError> {
+        if let (true, Some(asked_at), Some(_)) = (is_new, asked_at, self.courier.pace(now)) {
+            self.courier.pay(asked_at);
+            if self.courier.must_keep() {
+                self.flush(sql, now)?;
+            }
+        }
+        Ok(())
     }
 
     /// Somebody used the callback with that secret. False when it is none.
@@ -170,15 +200,18 @@ impl Live {
     ) -> Result<bool, SqlError> {
         let rules = self.rules.consent;
         let mut known = false;
+        let (before, asked_at) = (self.courier.pace(now), self.asked_at());
         self.change_grant(sql, now, |grant| {
             known = grant.called_back(secret, rate, via, &rules, now)
         })?;
+        self.pay_for_question(sql, before.is_none(), asked_at, now)?;
         Ok(known)
     }
 
-    /// The operator grants or revokes. False where no consent is needed: there is nothing to decide.
+    /// The operator grants or revokes. False where there is nothing to decide.
     pub fn decide(&mut self, sql: &dyn Sql, action: GrantAction, now: u64) -> Result<bool, SqlError> {
-        if !self.stream.grant.is_required() {
+        // Where only registered endpoints are taken, no consent would be enough.
+        if !self.stream.grant.is_required() || self.need() == Need::Registration {
             return Ok(false);
         }
         let rules = self.rules.consent;

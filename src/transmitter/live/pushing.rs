@@ -9,6 +9,7 @@ use crate::delivery::courier::{self, Outcome};
 use crate::delivery::dead_letters::Death;
 use crate::delivery::outbox::Pos;
 use crate::delivery::sql::{Sql, SqlError};
+use crate::protocol::cloudevent::ContentMode;
 use crate::protocol::operator_request::OnDead;
 use crate::protocol::status::Status;
 use crate::protocol::stream::Delivery;
@@ -23,6 +24,10 @@ pub struct Run {
     pub origin: String,
     pub legacy_origin_header: bool,
     pub sealed_authorization: Option<String>,
+    /// How CloudEvents are sent; `None`: SETs are.
+    pub mode: Option<ContentMode>,
+    /// The secrets to sign CloudEvents with, sealed.
+    pub sealed_secrets: Vec<String>,
     rev: u64,
     moves: u32,
     replays: u32,
@@ -86,6 +91,14 @@ impl Live {
             origin: self.origin(),
             legacy_origin_header: self.stream.choices.legacy_origin_header,
             sealed_authorization: self.stream.sealed_authorization.clone(),
+            mode: configuration.delivery.cloudevents().map(|cloudevents| cloudevents.mode),
+            sealed_secrets: self
+                .stream
+                .webhook_secrets
+                .iter()
+                .filter(|secret| secret.until.is_none_or(|until| until > now))
+                .map(|secret| secret.sealed.clone())
+                .collect(),
             rev: self.stream.rev,
             moves: self.moves,
             replays: self.replays,
@@ -113,8 +126,10 @@ impl Live {
                 return Ok(Next::Push(Job {
                     pos,
                     jti: item.jti,
-                    claims: item.claims().to_vec(),
-                    riders: riders.map(|rider| (rider.jti, rider.claims().to_vec())).collect(),
+                    claims: self.stream.as_now(item.claims(), item.at).into_owned(),
+                    riders: riders
+                        .map(|rider| (rider.jti, self.stream.as_now(rider.claims(), rider.at).into_owned()))
+                        .collect(),
                     attempt: self.courier.attempts(&item.lane, pos) + 1,
                 }));
             }

@@ -118,6 +118,7 @@ pub fn push(endpoint: u64) -> Delivery {
     Delivery::Push {
         endpoint_url: format!("https://rx{endpoint}.example/in"),
         authorization_header: None,
+        cloudevents: None,
     }
 }
 
@@ -152,7 +153,7 @@ pub fn sources() -> &'static [Source] {
         numbers
             .map(|(subject, n)| {
                 let published = published(subject, n, false);
-                let items = stream.items(&sql, &filter, std::slice::from_ref(&published), BEGIN);
+                let items = stream.items(&sql, &filter, std::slice::from_ref(&published), BEGIN, |_, _| Ok(None));
                 let (_, item) = items.unwrap().remove(0);
                 Source {
                     published,

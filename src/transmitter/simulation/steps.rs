@@ -208,7 +208,7 @@ impl World<'_> {
             }
             live.stream.rev += 1;
             live.stream.save(sql)?;
-            if moved { live.moved(sql, now) } else { Ok(()) }
+            if moved { live.moved(sql, false, now) } else { Ok(()) }
         })?;
         self.note(|| {
             format!(

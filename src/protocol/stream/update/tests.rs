@@ -208,7 +208,8 @@ fn put_keeps_what_it_names() {
         Ok(Configuration {
             delivery: Delivery::Push {
                 endpoint_url: "https://rp.harbour.example/new".into(),
-                authorization_header: None
+                authorization_header: None,
+                cloudevents: None,
             },
             events_requested: Some(vec![CHANGED.into()]),
             events_delivered: vec![CHANGED.into()],

@@ -1,0 +1,63 @@
+//! What an event is wrapped in: a SET's claims, or a CloudEvent. An accepted event is stored in its final form; one that waits
+//! while its stream takes the other form is wrapped anew when it leaves.
+
+use serde_json::Value;
+
+use crate::protocol::cloudevent::{CloudEvent, Outgoing};
+use crate::protocol::json::parse_strict;
+use crate::protocol::set::{Audience, Claims, Envelope};
+
+/// How a stored CloudEvent begins, and a SET's claims never do.
+const CLOUDEVENT: &[u8] = br#"{"specversion":"#;
+
+/// Deepest stored event.
+const MAX_DEPTH: usize = 64;
+
+pub fn is_cloudevent(stored: &[u8]) -> bool {
+    stored.starts_with(CLOUDEVENT)
+}
+
+/// A stored CloudEvent as the claims of a SET; `iat` in seconds. What is no such event stays as it is.
+pub fn to_set(stored: &[u8], iss: &str, aud: &Audience, iat: i64) -> Vec<u8> {
+    let read = || {
+        let document = parse_strict(stored, MAX_DEPTH).ok()?;
+        let event = CloudEvent::from_structured(document).ok()?;
+        let data = event.data?;
+        let (sub_id, inside) = (data.get("sub_id")?.to_string(), data.get("event")?.to_string());
+        let envelope = Envelope {
+            iss,
+            jti: &event.id,
+            iat,
+            aud,
+            txn: data.get("txn").and_then(Value::as_str),
+            // The time of acceptance is in the place of one that the publisher did not say.
+            toe: event.time.filter(|time| *time != iat),
+            sub_id: &sub_id,
+            event_type: &event.event_type,
+            event: &inside,
+        };
+        Some(envelope.to_claims())
+    };
+    read().unwrap_or_else(|| stored.to_vec())
+}
+
+/// Stored claims of a SET as a CloudEvent from `source`. It has no number in the order of the stream: those are given when
+/// events are accepted.
+pub fn to_cloudevent(stored: &[u8], source: &str) -> Vec<u8> {
+    let Ok(claims) = Claims::parse(stored) else {
+        return stored.to_vec();
+    };
+    Outgoing {
+        id: &claims.jti,
+        source,
+        event_type: &claims.event_type,
+        time_s: claims.toe.unwrap_or(claims.iat),
+        sequence: None,
+        traceparent: None,
+        tracestate: None,
+        sub_id: &claims.sub_id.to_string(),
+        event: &claims.event.to_string(),
+        txn: claims.txn.as_deref().unwrap_or_default(),
+    }
+    .to_structured()
+}
