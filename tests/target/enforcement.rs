@@ -112,8 +112,9 @@ fn credentials_come_before_origins() {
         let answer = anyone.send("POST", &target.source.receive_path(), &all, b"x", 400);
         assert_eq!(answer.json()["err"], json!("authentication_failed"), "{headers:?}");
     }
-    // And origins before what is in the body.
-    assert_denied(&target.push_this("no SET at all", &[], 403));
+    // What is wrong with a SET is told to who authenticated; whether it is taken is a question of the origin then.
+    target.push_this("no SET at all", &[(ORIGIN, SENDER)], 400);
+    assert_denied(&target.push(&[], 403));
 }
 
 /// A revocation closes the door for its origin, and does not open it for others.

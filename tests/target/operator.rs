@@ -71,7 +71,8 @@ fn an_operator_may_set_the_rate() {
     let target = Target::start(Options::default(), &decided());
     for (origin, rate, header) in [
         ("a.example.com", json!(7), "7"),
-        ("b.example.com", json!("*"), "*"),
+        // Who names a rate is granted it where there is no limit.
+        ("b.example.com", json!("*"), "2000000"),
         ("c.example.com", json!(1_000_000), "1000000"),
     ] {
         target.options(&[(ORIGIN, origin), (RATE, "2000000")], 200);
@@ -86,6 +87,11 @@ fn an_operator_may_set_the_rate() {
     // A smaller wish is granted as it is.
     let answer = target.options(&[(ORIGIN, "c.example.com"), (RATE, "9")], 200);
     assert_eq!(answer.header("webhook-allowed-rate"), Some("9"), "{answer}");
+    // It does not make the decision smaller.
+    let answer = target.options(&[(ORIGIN, "c.example.com"), (RATE, "500")], 200);
+    assert_eq!(answer.header("webhook-allowed-rate"), Some("500"), "{answer}");
+    let answer = target.options(&[(ORIGIN, "b.example.com")], 200);
+    assert_eq!(answer.header("webhook-allowed-rate"), Some("*"), "{answer}");
 }
 
 #[test]

@@ -83,8 +83,11 @@ fn a_stream_to_ourselves_is_granted_by_the_answer_and_delivers() {
     ring.deliver(&["evt-1", "evt-2"]);
     assert_eq!(ring.target_grant()["state"], json!("granted"));
     // Whoever pushes without saying who it is, is refused: the stream says it on each delivery.
-    let transmitter = ring.source.transmitter(&ring.instance);
-    transmitter.push_set(&ring.source.receive_path(), "x", 403);
+    let set = ring.source.inbox(&ring.instance)[0]["set"]
+        .as_str()
+        .expect("a SET")
+        .to_owned();
+    ring.source.push(&ring.instance, &set, 403);
 }
 
 #[test]

@@ -61,7 +61,6 @@ fn bad() -> Vec<(&'static str, Value, &'static str)> {
             "/callback_hosts",
         ),
         ("callback_hosts", json!(["https://tx.example.com"]), "/callback_hosts/0"),
-        ("callback_hosts", json!(["tx.example.com:0"]), "/callback_hosts/0"),
         ("callback_hosts", json!(["tx.example.com:65536"]), "/callback_hosts/0"),
         ("callback_hosts", json!(["tx.example.com:"]), "/callback_hosts/0"),
         ("callback_hosts", json!(["tx.example.com:https"]), "/callback_hosts/0"),
@@ -103,7 +102,7 @@ fn a_source_shows_what_it_was_created_with() {
     );
     assert_eq!(
         (&plain["allowed_origins"], &plain["allowed_rate"]),
-        (&Value::Null, &Value::Null)
+        (&json!([]), &Value::Null)
     );
     // Twenty of each are taken.
     let names: Vec<String> = (0..20).map(|number| format!("s{number}.example.com")).collect();
@@ -138,7 +137,8 @@ fn a_patch_changes_what_is_given_and_null_takes_it_away() {
     let patch = |members: Value| operator.patch_json(&source.path(), &members, 200);
     let shown = || operator.get(&source.path(), 200);
     let first = shown();
-    assert_eq!(patch(json!({})), first);
+    // A change that changes nothing is a mistake, here as with streams.
+    operator.send_json("PATCH", &source.path(), &json!({}), 400);
     let mut expected = first.clone();
     for (name, value) in [
         ("allowed_origins", json!(["new.example.com"])),

@@ -16,7 +16,7 @@ fn events(count: usize) -> Vec<Value> {
 fn all_events_of_a_batch_are_taken_in_their_order() {
     let world = World::start();
     assert_accepted(&batched(&world.tenant.operator(), &events(20), 202), 20, 1);
-    let emails: Vec<String> = world.waiting().iter().map(|set| set.email().to_owned()).collect();
+    let emails: Vec<String> = world.drain().iter().map(|set| set.email().to_owned()).collect();
     let expected: Vec<String> = (0..20).map(|number| format!("{number}@example.com")).collect();
     assert_eq!(emails, expected);
 }

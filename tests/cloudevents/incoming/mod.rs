@@ -33,10 +33,16 @@ impl World {
         }
     }
 
-    /// The SETs that wait, in their order.
+    /// The SETs that wait, in no order. They go on waiting.
     #[track_caller]
     pub fn waiting(&self) -> Vec<Set> {
         self.stream.poll_now()
+    }
+
+    /// The SETs that wait, in their order. Then nothing waits any more.
+    #[track_caller]
+    pub fn drain(&self) -> Vec<Set> {
+        self.stream.drain()
     }
 
     #[track_caller]
