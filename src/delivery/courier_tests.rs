@@ -4,8 +4,8 @@ use super::super::outbox::{COUNTED_SCHEMA, FIRST_SCHEMA};
 use super::super::sql::testing::TestSql;
 use super::*;
 
-const NOW: u64 = 1_000_000;
-const POLICY: Policy = Policy {
+pub(super) const NOW: u64 = 1_000_000;
+pub(super) const POLICY: Policy = Policy {
     window: 3,
     retry: RetryPolicy {
         base_ms: 100,
@@ -16,7 +16,7 @@ const POLICY: Policy = Policy {
 };
 
 /// An outbox whose n-th event is about the n-th of these subjects.
-fn outbox(subjects: &[u8]) -> (TestSql, Outbox) {
+pub(super) fn outbox(subjects: &[u8]) -> (TestSql, Outbox) {
     let sql = TestSql::default();
     migrate(&sql, &[FIRST_SCHEMA, crate::delivery::control::SCHEMA, COUNTED_SCHEMA]).unwrap();
     let mut outbox = Outbox::load(&sql).unwrap();
@@ -33,15 +33,15 @@ fn outbox(subjects: &[u8]) -> (TestSql, Outbox) {
     (sql, outbox)
 }
 
-fn at(n: u32) -> Pos {
+pub(super) fn at(n: u32) -> Pos {
     Pos { seq: 1, idx: n }
 }
 
-fn retry() -> Verdict {
+pub(super) fn retry() -> Verdict {
     Verdict::Retry { detail: "503".into() }
 }
 
-fn hold(reason: HoldReason, not_before: Option<u64>) -> Verdict {
+pub(super) fn hold(reason: HoldReason, not_before: Option<u64>) -> Verdict {
     Verdict::Hold {
         reason,
         detail: "no".into(),

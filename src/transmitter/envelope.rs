@@ -61,3 +61,65 @@ pub fn to_cloudevent(stored: &[u8], source: &str) -> Vec<u8> {
     }
     .to_structured()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const TYPE: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
+
+    fn claims(toe: Option<i64>) -> Vec<u8> {
+        Envelope {
+            iss: "https://tx.example",
+            jti: "j-1",
+            iat: 1_795_262_400,
+            aud: &Audience::One("https://rx.example".into()),
+            txn: Some("t-1"),
+            toe,
+            sub_id: r#"{"format":"email","email":"ana@example.com"}"#,
+            event_type: TYPE,
+            event: r#"{"initiating_entity":"admin"}"#,
+        }
+        .to_claims()
+    }
+
+    #[test]
+    fn an_event_says_the_same_in_either_form() {
+        for toe in [Some(1_795_000_000), None] {
+            let set = claims(toe);
+            assert!(!is_cloudevent(&set));
+            let event = to_cloudevent(&set, "https://tx.example/streams/s1");
+            assert!(is_cloudevent(&event));
+            let document: Value = serde_json::from_slice(&event).unwrap();
+            assert_eq!(
+                document,
+                json!({
+                    "specversion": "1.0", "id": "j-1", "source": "https://tx.example/streams/s1", "type": TYPE,
+                    "time": if toe.is_some() { "2026-11-18T11:06:40Z" } else { "2026-11-21T12:00:00Z" },
+                    "datacontenttype": "application/json",
+                    "data": {
+                        "sub_id": {"format": "email", "email": "ana@example.com"},
+                        "event": {"initiating_entity": "admin"},
+                        "txn": "t-1",
+                    },
+                })
+            );
+            let back = to_set(
+                &event,
+                "https://tx.example",
+                &Audience::One("https://rx.example".into()),
+                1_795_262_400,
+            );
+            let read = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap();
+            assert_eq!(read(&back), read(&set), "{toe:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_neither_stays_as_it_is() {
+        let aud = Audience::One("a".into());
+        assert_eq!(to_set(b"{}", "i", &aud, 1), b"{}");
+        assert_eq!(to_cloudevent(b"{}", "s"), b"{}");
+    }
+}

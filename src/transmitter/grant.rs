@@ -9,6 +9,8 @@ use crate::protocol::record::Record;
 /// Waits between the attempts of one handshake, in units of [`Rules::retry_ms`]; the last one goes on.
 const RETRY_STEPS: [u64; 3] = [1, 6, 30];
 
+const NOT_REGISTERED: &str = "the endpoint is not registered for this client";
+
 /// Secrets of one handshake that are remembered: each attempt has its own, and any of them is good.
 const MAX_SECRETS: usize = 8;
 
@@ -182,8 +184,13 @@ impl Grant {
     /// Only a registration would do, and there is none.
     pub fn not_registered(&mut self, now: u64) {
         if self.state != State::Denied || self.handshake.is_some() {
-            self.revoke(Some("the endpoint is not registered for this client".to_owned()), now);
+            self.revoke(Some(NOT_REGISTERED.to_owned()), now);
         }
+    }
+
+    /// Whether that was why: nobody was asked, so nobody refused.
+    pub fn was_not_registered(&self) -> bool {
+        self.state == State::Denied && self.detail.as_deref() == Some(NOT_REGISTERED)
     }
 
     /// Asks once more. What was granted stands until the answer comes, and callbacks of a handshake under way stay good; any
@@ -305,10 +312,9 @@ impl Grant {
     }
 
     /// The operator knows that the endpoint agrees.
-    pub fn grant_by_hand(&mut self, rate: Option<Rate>, rules: &Rules, now: u64) {
-        let asked = self.requested_rate.unwrap_or(rules.request_rate);
+    pub fn grant_by_hand(&mut self, rate: Rate, rules: &Rules, now: u64) {
         self.handshake = None;
-        self.grant(rate.unwrap_or(Rate::PerMinute(asked)), Via::Operator, None, rules, now);
+        self.grant(rate, Via::Operator, None, rules, now);
     }
 
     /// The operator takes the consent back, or knows that there is none.

@@ -228,7 +228,7 @@ fn more_may_be_asked_for_while_what_is_granted_stands() {
 #[test]
 fn the_operator_may_grant_and_revoke() {
     let mut grant = asked();
-    grant.grant_by_hand(None, &RULES, NOW + 1);
+    grant.grant_by_hand(Rate::PerMinute(600), &RULES, NOW + 1);
     assert_eq!((grant.pace(), grant.via), (Some(600), Some(Via::Operator)));
     assert!(!grant.answered("one", no(), 0, &RULES, NOW + 2), "he knows better");
     grant.revoke(Some("a complaint".into()), NOW + 3);
@@ -238,8 +238,23 @@ fn the_operator_may_grant_and_revoke() {
     );
     assert_eq!(grant.detail.as_deref(), Some("a complaint"));
     assert_eq!((grant.due_at(), grant.keep_time(&RULES, NOW + 4)), (None, false));
-    grant.grant_by_hand(Some(Rate::Unlimited), &RULES, NOW + 5);
+    grant.grant_by_hand(Rate::Unlimited, &RULES, NOW + 5);
     assert!(grant.permits() && grant.pace().is_none());
+}
+
+#[test]
+fn an_endpoint_that_lost_its_registration_is_asked_when_that_would_do() {
+    let mut grant = granted();
+    grant.not_registered(NOW + 1);
+    assert_eq!(
+        (grant.state, grant.permits(), grant.was_not_registered()),
+        (State::Denied, false, true)
+    );
+    let before = grant.clone();
+    grant.not_registered(NOW + 2);
+    assert_eq!(grant, before, "said once");
+    grant.require(&RULES, NOW + 3);
+    assert!(grant.asks(NOW + 3) && !grant.was_not_registered());
 }
 
 #[test]

@@ -107,6 +107,7 @@ pub const ROUTES: &[Route] = &[
         Json,
     ),
     route("POST", "/admin/streams/{stream_id}/dead-letters/purge", Operator, Json),
+    route("POST", "/admin/streams/{stream_id}/webhook-secret", Operator, Json),
     route("GET", "/admin/streams/{stream_id}/grant", Operator, Nothing),
     route("POST", "/admin/streams/{stream_id}/grant", Operator, Json),
     route("POST", "/admin/streams/{stream_id}/replay", Operator, Json),
@@ -159,7 +160,8 @@ impl Route {
             ("POST", "/admin/streams/{stream_id}/explain") => (event("evt-good", "ana@example.com"), 200),
             ("POST", "/admin/streams/{stream_id}/dead-letters/redrive") => (json!({"all": true}), 200),
             ("POST", "/admin/streams/{stream_id}/dead-letters/purge") => (json!({"all": true}), 200),
-            // It was read to its end: a stream that is polled has nobody to ask.
+            // They were read to their ends: a stream that is polled signs nothing so, and has nobody to ask.
+            ("POST", "/admin/streams/{stream_id}/webhook-secret") => (json!({"overlap_s": 60}), 409),
             ("POST", "/admin/streams/{stream_id}/grant") => (json!({"action": "ask"}), 409),
             // Everything since an instant that is yet to come is nothing.
             ("POST", "/admin/streams/{stream_id}/replay") => (json!({"since": 9_007_199_254_740_991_u64}), 200),

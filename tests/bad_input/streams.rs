@@ -145,6 +145,7 @@ fn an_endpoint_has_to_be_registered_for_a_client_that_is_never_asked_for_consent
         "https://evil.example/https://acme.example/hooks/a",
         "https://acme.example@evil.example/hooks/a",
         "https://acme.example:8443/hooks/a",
+        // WH-2.1-1
         "http://acme.example/hooks/a",
         "https://acme.example/hooks/a#b",
         "https://user@acme.example/hooks/a",

@@ -1,6 +1,8 @@
 //! The CAEP Interoperability Profile walked from one end to the other, as its conformance tests would: with nothing but what
 //! the metadata says (SSF-8-1, CAEP-4-1, RISC-4-1, CIP-1-1). One test for each method of delivery.
 
+mod webhooks;
+
 use serde_json::{Value, json};
 
 use crate::harness::{Client, Instance, Options, ScriptedReceiver};

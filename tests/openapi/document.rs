@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::harness::openapi::Place;
+use crate::harness::openapi::{Place, is_file};
 
 use super::{operations, schemas, walk};
 
@@ -156,6 +156,46 @@ fn every_operation_says_who_may_call_it() {
     }
     let declared: Vec<String> = schemes.children().into_iter().map(|(name, _)| name).collect();
     assert_eq!(used.into_iter().collect::<Vec<_>>(), declared, "every scheme is used");
+}
+
+/// WH-2.2-1, WH-2.2-9, WH-2.2-12, WH-2.2-13: nothing redirects, errors have the body of their standard or problem details, and who
+/// is told to wait is told how long.
+#[test]
+fn no_answer_redirects_and_every_error_says_what_is_wrong() {
+    let schemas = "#/components/schemas";
+    let own_bodies = [
+        json!(format!("{schemas}/SetError")),
+        json!(format!("{schemas}/OAuthError")),
+    ];
+    for (method, template, operation) in operations() {
+        let (item, _) = operation
+            .pointer
+            .rsplit_once('/')
+            .expect("an operation is in a path item");
+        if is_file(&Place::at(item).expect("a path item")) {
+            continue;
+        }
+        for (status, response) in operation.get("responses").expect("responses").children() {
+            let here = format!("{method} {template} {status}");
+            assert!(!status.starts_with('3'), "{here}");
+            // A refused handshake says it by what is not there.
+            if !["4", "5"].contains(&&status[..1]) || method == "OPTIONS" && status == "403" {
+                continue;
+            }
+            let content = response.get("content").unwrap_or_else(|| panic!("{here} has a body"));
+            for (media, body) in content.children() {
+                let schema = &body.value["schema"]["$ref"];
+                let own = media == "application/json" && own_bodies.contains(schema);
+                assert!(media == "application/problem+json" || own, "{here}: {media} {schema}");
+            }
+            let retry_after = response.get("headers").and_then(|headers| headers.get("Retry-After"));
+            let required = retry_after.and_then(|header| header.get("required"));
+            assert!(
+                status != "429" || required.is_some_and(|it| *it.value == json!(true)),
+                "{here}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -127,3 +127,132 @@ impl Courier {
         Ok(deaths)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{NOW, POLICY, at, hold, outbox, retry};
+    use super::super::{Courier, Next};
+    use super::*;
+    use crate::delivery::answer::HoldReason;
+
+    fn courier(window: usize, max_events: usize, max_bytes: usize) -> Courier {
+        let mut courier = Courier::new(super::super::Policy { window, ..POLICY }, "");
+        courier.set_batch(Some(Batch { max_events, max_bytes }));
+        courier
+    }
+
+    fn dead() -> Verdict {
+        Verdict::Dead {
+            err: "400".into(),
+            description: "no".into(),
+        }
+    }
+
+    /// CE-3-2
+    #[test]
+    fn a_request_takes_what_it_may_in_order_and_leaves_no_gap_within_a_subject() {
+        let (_sql, outbox) = outbox(&[1, 1, 2, 3, 1]);
+        let mut courier = courier(3, 4, 1000);
+        assert_eq!(courier.next(&outbox, NOW), Next::Push(at(0)));
+        assert_eq!(courier.riders(at(0)), [at(1), at(2), at(3)]);
+        // The last one has its subject under way.
+        assert_eq!(courier.next(&outbox, NOW), Next::AwaitAnswer);
+        // Each event of these has one byte and a comma.
+        let mut small = self::courier(3, 100, 2 + 2 * 2);
+        assert_eq!(small.next(&outbox, NOW), Next::Push(at(0)));
+        assert_eq!(small.riders(at(0)), [at(1)]);
+        assert_eq!(small.next(&outbox, NOW), Next::Push(at(2)));
+        assert_eq!(small.riders(at(2)), [at(3)], "nothing passes what is under way");
+        assert_eq!(small.next(&outbox, NOW), Next::AwaitAnswer);
+        // The window counts requests.
+        let mut tiny = self::courier(2, 2, 3);
+        assert_eq!(tiny.next(&outbox, NOW), Next::Push(at(0)), "one is always sent");
+        assert_eq!(tiny.riders(at(0)), []);
+    }
+
+    #[test]
+    fn a_success_is_everybodys() {
+        let (_sql, outbox) = outbox(&[1, 2, 3]);
+        let mut courier = courier(3, 2, 1000);
+        courier.next(&outbox, NOW);
+        assert_eq!(courier.handle_riders(at(0), &Verdict::Delivered, NOW, 0.5), Ok(vec![]));
+        assert_eq!(courier.handle(at(0), &Verdict::Delivered, NOW, 0.5), Outcome::Delivered);
+        assert_eq!(courier.riders(at(0)), []);
+    }
+
+    #[test]
+    fn what_is_refused_together_is_sent_one_by_one() {
+        let (_sql, mut outbox) = outbox(&[1, 1, 2]);
+        let mut courier = courier(3, 10, 1000);
+        courier.next(&outbox, NOW);
+        assert_eq!(courier.riders(at(0)).len(), 2);
+        assert_eq!(
+            courier.handle_riders(at(0), &dead(), NOW, 0.5),
+            Err(Outcome::RetryAt(NOW)),
+            "it is not known who is meant"
+        );
+        for pos in [at(0), at(2)] {
+            assert_eq!(courier.next(&outbox, NOW), Next::Push(pos));
+            assert_eq!(courier.riders(pos), []);
+        }
+        assert_eq!(
+            courier.next(&outbox, NOW),
+            Next::AwaitAnswer,
+            "the second of its subject"
+        );
+        assert_eq!(courier.handle_riders(at(0), &dead(), NOW, 0.5), Ok(vec![]));
+        assert!(
+            matches!(courier.handle(at(0), &dead(), NOW, 0.5), Outcome::Dead(_)),
+            "now it is"
+        );
+        outbox.ack(at(0));
+        assert_eq!(courier.next(&outbox, NOW), Next::Push(at(1)));
+        assert_eq!(courier.riders(at(1)), []);
+    }
+
+    #[test]
+    fn a_failure_delays_each_subject_once_and_the_rest_of_it_waits_behind() {
+        let (_sql, outbox) = outbox(&[1, 2, 2, 3]);
+        let mut courier = courier(3, 3, 1000);
+        courier.next(&outbox, NOW);
+        assert_eq!(courier.riders(at(0)), [at(1), at(2)]);
+        assert_eq!(courier.handle_riders(at(0), &retry(), NOW, 1.0), Ok(vec![]));
+        assert_eq!(courier.handle(at(0), &retry(), NOW, 1.0), Outcome::RetryAt(NOW + 100));
+        assert_eq!(
+            (courier.attempts(&[1; 8], at(0)), courier.attempts(&[2; 8], at(1))),
+            (1, 1)
+        );
+        assert_eq!(courier.next(&outbox, NOW), Next::Push(at(3)), "others pass");
+        assert_eq!(courier.riders(at(3)), []);
+        assert_eq!(courier.next(&outbox, NOW + 100), Next::Push(at(0)));
+        assert_eq!(courier.riders(at(0)), [at(1), at(2)], "together again");
+    }
+
+    #[test]
+    fn a_hold_that_counts_counts_for_all_and_the_probe_goes_alone() {
+        let (_sql, outbox) = outbox(&[1, 2]);
+        let mut courier = courier(3, 3, 1000);
+        courier.next(&outbox, NOW);
+        let verdict = hold(HoldReason::Redirected, None);
+        assert_eq!(courier.handle_riders(at(0), &verdict, NOW, 1.0), Ok(vec![]));
+        let Outcome::HeldUntil(until, _) = courier.handle(at(0), &verdict, NOW, 1.0) else {
+            panic!("it is held");
+        };
+        assert_eq!(courier.attempts(&[2; 8], at(1)), 1);
+        assert_eq!(courier.next(&outbox, until), Next::Push(at(0)));
+        assert_eq!(courier.riders(at(0)), []);
+    }
+
+    #[test]
+    fn with_a_window_of_one_a_request_stops_where_order_would_break() {
+        let (_sql, outbox) = outbox(&[1, 2, 3]);
+        let mut courier = courier(1, 10, 1000);
+        courier.alone.insert(at(1));
+        assert_eq!(courier.next(&outbox, NOW), Next::Push(at(0)));
+        assert_eq!(
+            courier.riders(at(0)),
+            [],
+            "the next one goes alone, and nothing passes it"
+        );
+    }
+}

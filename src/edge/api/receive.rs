@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use axum::response::{IntoResponse, Response};
+use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use subtle::ConstantTimeEq;
 
@@ -25,6 +26,7 @@ use crate::receiver::keys::{FetchedKeys, are_fresh};
 use crate::receiver::source::Source;
 
 use super::call::Call;
+use super::query::parameter;
 use super::target;
 
 /// What an isolate knows of a source is looked up anew after this. The object checks in any case.
@@ -58,13 +60,14 @@ pub async fn push(call: Call) -> Result<Response, ApiError> {
     let (parts, payload) = request.into_parts();
     edge.any_source(&source_id)?;
     let body = body::read(payload, body::LIMIT).await?;
+    let given = credentials(&parts)?;
     let view = view(&edge, &source_id, false).await?;
-    match judge_and_store(&edge, view, &parts.headers, &body).await? {
+    match judge_and_store(&edge, view, &given, &parts.headers, &body).await? {
         Ok(()) => Ok(accepted()),
         // What we knew was old. Once more with what is so now.
         Err(Refusal::Stale) => {
             let view = self::view(&edge, &source_id, true).await?;
-            match judge_and_store(&edge, view, &parts.headers, &body).await? {
+            match judge_and_store(&edge, view, &given, &parts.headers, &body).await? {
                 Ok(()) => Ok(accepted()),
                 Err(Refusal::Stale) => Err(ApiError::unavailable("The source is being changed.", 1)),
                 Err(refusal) => Err(ApiError::refused(refusal)),
@@ -85,11 +88,13 @@ fn accepted() -> Response {
 async fn judge_and_store(
     edge: &Edge,
     view: SourceView,
+    given: &str,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Result<(), Refusal>, ApiError> {
     let (rev, enforces) = (view.source.rev, view.source.target.enforces());
     let source_id = view.source.source_id.clone();
+    authenticate(&view.source, given)?;
     let event = judge(edge, view, headers, body).await?;
     let origin = if enforces {
         target::origin_of_push(headers)?
@@ -105,7 +110,6 @@ async fn judge_and_store(
 
 /// The checks in their fixed order (see `receiver::intake`), from the transmitter's credentials to the event's members.
 async fn judge(edge: &Edge, view: SourceView, headers: &HeaderMap, body: &[u8]) -> Result<Accepted, ApiError> {
-    authenticate(&view.source, headers)?;
     let content_type = headers
         .get(http::header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
@@ -148,9 +152,23 @@ async fn judge(edge: &Edge, view: SourceView, headers: &HeaderMap, body: &[u8]) 
     })
 }
 
+/// What the transmitter says to be let in: an `Authorization` header, or the same token in the query (WH-3-2). One of them
+/// (WH-3.2-6).
+fn credentials(parts: &Parts) -> Result<String, ApiError> {
+    let token = parameter(&parts.uri, "access_token")?;
+    match (auth::authorization(&parts.headers), token) {
+        (Some(_), Some(_)) => Err(ApiError::Set(ErrorBody::new(
+            SetErr::InvalidRequest,
+            "there is a token in the query and another in the Authorization header",
+        ))),
+        (Some(header), None) => Ok(header.to_owned()),
+        (None, token) => Ok(token.map(|token| format!("Bearer {token}")).unwrap_or_default()),
+    }
+}
+
 /// PUSH-2.3-8: wrong credentials are a SET error too.
-fn authenticate(source: &Source, headers: &HeaderMap) -> Result<(), ApiError> {
-    let given = crypto::sha256_hex(auth::authorization(headers).unwrap_or_default());
+fn authenticate(source: &Source, given: &str) -> Result<(), ApiError> {
+    let given = crypto::sha256_hex(given);
     let same: bool = given.as_bytes().ct_eq(source.authorization_hash.as_bytes()).into();
     if same {
         return Ok(());

@@ -170,6 +170,11 @@ impl StreamObject {
                 Err(NoAnswer::Unreachable(why)) => Some(why.as_str()),
             },
         });
+        // An endpoint may repeat in its answer what it was asked.
+        let exchange = match exchange.to_string() {
+            text if text.contains(secret) => serde_json::from_str(&text.replace(secret, "***")).unwrap_or_default(),
+            _ => exchange,
+        };
         let read = |response: &Incoming| {
             let header = |name: &str| response.header(name);
             handshake::read_answer(response.status, header, &question.origin, Some(question.rate))

@@ -57,7 +57,7 @@ impl Live {
         let (need, required) = (self.need(), self.stream.grant.is_required());
         self.change_grant(sql, now, |grant| match need {
             Need::Nothing if required => grant.not_required(now),
-            Need::Handshake if !required => grant.require(&rules, now),
+            Need::Handshake if !required || grant.was_not_registered() => grant.require(&rules, now),
             Need::Registration => grant.not_registered(now),
             Need::Nothing | Need::Handshake => {}
         })
@@ -214,10 +214,12 @@ impl Live {
         if !self.stream.grant.is_required() || self.need() == Need::Registration {
             return Ok(false);
         }
-        let rules = self.rules.consent;
+        let (rules, asked) = (self.rules.consent, self.request_rate());
         self.change_grant(sql, now, |grant| match action {
             GrantAction::Ask => grant.ask_again(&rules, now),
-            GrantAction::Grant { allowed_rate } => grant.grant_by_hand(allowed_rate, &rules, now),
+            GrantAction::Grant { allowed_rate } => {
+                grant.grant_by_hand(allowed_rate.unwrap_or(Rate::PerMinute(asked)), &rules, now);
+            }
             GrantAction::Revoke { reason } => grant.revoke(reason, now),
         })?;
         Ok(true)
