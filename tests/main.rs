@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod bad_input;
+mod cloudevents;
 mod conformance;
 mod deliver;
 mod floors;
@@ -24,4 +25,5 @@ mod receive;
 mod smoke;
 mod subjects;
 mod support;
+mod target;
 mod tenants;

@@ -1,0 +1,128 @@
+// What the tests with the CloudEvents SDK need: the Worker on plain workerd, a client of its API, and an endpoint that hands
+// everything it is pushed to the SDK.
+//
+// HELIOGRAPH_BUILD names the build (default build/quick).
+
+import assert from 'node:assert/strict';
+import { createHmac, randomBytes } from 'node:crypto';
+import http from 'node:http';
+import { CloudEvent, HTTP } from 'cloudevents';
+import { writeConfig } from '../../scripts/serve/config.mjs';
+import { startWorkerd } from '../../scripts/serve/workerd.mjs';
+import { eventually as within, freePort, temporaryFolder } from '../support.mjs';
+
+export const SESSION_REVOKED = 'https://schemas.openid.net/secevent/caep/event-type/session-revoked';
+export const VERIFICATION = 'https://schemas.openid.net/secevent/ssf/event-type/verification';
+const PUSH = 'urn:ietf:rfc:8935';
+const POLL = 'urn:ietf:rfc:8936';
+
+const PATIENCE_MS = 20_000;
+
+export const eventually = (what, fact) => within(fact, PATIENCE_MS, () => what);
+
+/** Starts the Worker. Returns `{ url, operator, receiver() }`; it ends with the test. */
+export async function worker(t) {
+  const port = await freePort();
+  const env = {
+    ADMIN_TOKEN: randomBytes(12).toString('hex'), KEY_ENCRYPTION_KEY: randomBytes(32).toString('base64url'),
+    ALLOW_LOOPBACK: '1', RETRY_BASE_MS: '20', RETRY_CAP_MS: '100',
+  };
+  const config = writeConfig({
+    dataDir: temporaryFolder(t), port, build: process.env.HELIOGRAPH_BUILD ?? 'build/quick', env: Object.keys(env), loopback: true,
+  });
+  const url = `http://127.0.0.1:${port}`;
+  const running = await startWorkerd({ config, url, env });
+  t.after(() => running.stop());
+  const operator = client(url, `Bearer ${env.ADMIN_TOKEN}`);
+  return { url, operator, receiver: (endpoints = []) => receiver(url, operator, endpoints) };
+}
+
+/** `{ authorization, call(method, path, body, expected) }`: JSON to and fro, with the status that has to come. */
+function client(url, authorization) {
+  const call = async (method, path, body, expected) => {
+    const headers = { authorization, ...(body === undefined ? {} : { 'content-type': 'application/json' }) };
+    const answer = await fetch(url + path, { method, headers, body: body && JSON.stringify(body) });
+    const text = await answer.text();
+    assert.equal(answer.status, expected, `${method} ${path}: ${text}`);
+    return text ? JSON.parse(text) : null;
+  };
+  return { authorization, call };
+}
+
+/** A registered receiver. Its streams are pushed CloudEvents in a mode, or polled as SETs. */
+async function receiver(url, operator, endpoints) {
+  const registration = { client_name: 'Acme', scope: 'ssf.read ssf.manage', audience: 'https://acme.example', push_endpoints: endpoints };
+  const { client_id, client_secret } = await operator.call('POST', '/admin/clients', registration, 201);
+  const answer = await fetch(`${url}/oauth/token`, {
+    method: 'POST',
+    headers: { authorization: `Basic ${Buffer.from(`${client_id}:${client_secret}`).toString('base64')}` },
+    body: new URLSearchParams({ grant_type: 'client_credentials' }),
+  });
+  const { access_token } = await answer.json();
+  const api = client(url, `Bearer ${access_token}`);
+  return {
+    api,
+    pushed: (endpoint_url, cloudevents) => api.call('POST', '/ssf/streams', { delivery: { method: PUSH, endpoint_url, cloudevents } }, 201),
+    polled: async () => {
+      const { stream_id } = await api.call('POST', '/ssf/streams', { delivery: { method: POLL } }, 201);
+      // Everything that waits: the claims of the SETs, in their order.
+      return async () => {
+        const { sets } = await api.call('POST', `/ssf/poll/${stream_id}`, { returnImmediately: true, maxEvents: 1000 }, 200);
+        return Object.values(sets).map((set) => JSON.parse(Buffer.from(set.split('.')[1], 'base64url')));
+      };
+    },
+  };
+}
+
+/**
+ * An endpoint whose owner uses the SDK. `answer(events)` chooses the status, 204 by default. Returns
+ * `{ url, messages, events(), wait(count) }`: what came, as the SDK has it.
+ */
+export async function sdkEndpoint(t, answer = () => 204) {
+  const messages = [];
+  const server = http.createServer((request, response) => {
+    const chunks = [];
+    request.on('data', (chunk) => chunks.push(chunk));
+    request.on('end', () => {
+      const message = { headers: request.headers, body: Buffer.concat(chunks).toString() };
+      let events = [];
+      try {
+        assert.ok(HTTP.isEvent(message), 'the SDK takes it for a CloudEvent');
+        events = [HTTP.toEvent(message)].flat();
+        for (const event of events) assert.ok(event.validate());
+      } catch (error) {
+        message.error = error;
+      }
+      messages.push({ ...message, events });
+      response.writeHead(answer(events)).end();
+    });
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => { server.closeAllConnections(); server.close(); });
+  const events = () => {
+    for (const { error } of messages) if (error) throw error;
+    return messages.flatMap((message) => message.events);
+  };
+  const wait = (count) => eventually(`${count} events arrive`, () => (events().length >= count ? events() : null));
+  return { url: `http://127.0.0.1:${server.address().port}/`, messages, events, wait };
+}
+
+/** Whether a message carries a signature made with this secret (Standard Webhooks). */
+export function isSigned({ headers, body }, secret) {
+  const key = Buffer.from(secret.replace(/^whsec_/, ''), 'base64');
+  const mac = createHmac('sha256', key).update(`${headers['webhook-id']}.${headers['webhook-timestamp']}.${body}`).digest('base64');
+  return headers['webhook-signature'].split(' ').includes(`v1,${mac}`);
+}
+
+/** A session-revoked event as the SDK makes it. */
+export function sessionRevoked(id, more = {}) {
+  return new CloudEvent({
+    id,
+    source: 'https://idp.example.com/tenants/9',
+    type: SESSION_REVOKED,
+    time: '2026-11-21T12:10:00Z',
+    datacontenttype: 'application/json',
+    data: { sub_id: { format: 'email', email: 'ana@example.com' }, event: { initiating_entity: 'admin' }, txn: `txn-${id}` },
+    ...more,
+  });
+}
