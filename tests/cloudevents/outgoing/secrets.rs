@@ -14,10 +14,15 @@ use super::super::{Line, MODES, assert_signed, delivery, secret_in, signature_co
 /// Publishes one event and returns its push.
 #[track_caller]
 fn push_one(line: &Line, id: &str) -> crate::harness::Recorded {
-    let before = line.endpoint.requests().len();
+    let here = || {
+        let mut pushes = line.endpoint.requests();
+        pushes.retain(|push| push.target == "/events");
+        pushes
+    };
+    let before = here().len();
     line.publish(&[id]);
     line.wait_until_idle();
-    let pushes = line.endpoint.requests();
+    let pushes = here();
     assert_eq!(pushes.len(), before + 1);
     pushes[before].clone()
 }
