@@ -65,10 +65,11 @@ async function receiver(url, operator, endpoints) {
     pushed: (endpoint_url, cloudevents) => api.call('POST', '/ssf/streams', { delivery: { method: PUSH, endpoint_url, cloudevents } }, 201),
     polled: async () => {
       const { stream_id } = await api.call('POST', '/ssf/streams', { delivery: { method: POLL } }, 201);
-      // Everything that waits: the claims of the SETs, in their order.
+      // Everything that waits: the claims of the SETs, by their `txn`; a poll hands them out in no order.
       return async () => {
         const { sets } = await api.call('POST', `/ssf/poll/${stream_id}`, { returnImmediately: true, maxEvents: 1000 }, 200);
-        return Object.values(sets).map((set) => JSON.parse(Buffer.from(set.split('.')[1], 'base64url')));
+        const claims = Object.values(sets).map((set) => JSON.parse(Buffer.from(set.split('.')[1], 'base64url')));
+        return claims.sort((a, b) => (a.txn < b.txn ? -1 : 1));
       };
     },
   };
