@@ -222,8 +222,6 @@ impl Courier {
     pub fn start_afresh(&mut self) {
         self.lanes.clear();
         self.alone.clear();
-        self.pace = None;
-        self.kept_pace = paced::Kept::default();
         self.hold = None;
         self.failures_in_a_row = 0;
         self.format_refused = false;

@@ -367,9 +367,11 @@ impl Live {
         self.courier.start_afresh();
         self.follow_choices();
         if the_same && self.stream.grant.permits() && !gone {
-            self.courier.set_pace(self.stream.grant.pace());
             self.follow_consent(sql, now)?;
         } else {
+            if !the_same {
+                self.courier.forget_pace();
+            }
             self.consent_to_the_new(sql, now)?;
         }
         self.flush(sql, now)?;

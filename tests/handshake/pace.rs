@@ -1,4 +1,4 @@
-//! The granted rate over the real runtime: when requests arrive, however many events wait (WH-4.2-30 to WH-4.2-36, T-H-09).
+//! The granted rate over the real runtime: when requests arrive, however many events wait (WH-4.2-30, WH-4.2-31, WH-4.2-33 to WH-4.2-36, T-H-09).
 //!
 //! Granted are `rate` requests a minute, and `burst = max(1, rate / 60)` of them at once. So no span of time `t` holds more than
 //! `burst + rate * t` requests as they leave. Here they are seen when they arrive: one that was slow on its way makes the span up

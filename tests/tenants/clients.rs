@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Instance, Options, ScriptedReceiver};
+use crate::harness::{Instance, Options, ScriptedReceiver, eventually};
 use crate::support::{
     ACCOUNT_DISABLED, ACME_AUDIENCE, CREDENTIAL_CHANGE, PUSH, SESSION_REVOKED, Set, Stream, Tenant, assert_problem,
     event, pointer_of, without_request_id,
@@ -268,8 +268,13 @@ fn a_clients_rights_change_for_what_it_does_from_then_on() {
     let request = json!({"delivery": {"method": PUSH, "endpoint_url": receiver.url("/old/events")}});
     let refused = client.api.send_json("POST", &streams, &request, 400);
     assert_eq!(pointer_of(&refused), "/delivery/endpoint_url");
+    // What is not registered any more is not pushed to.
+    eventually("the old stream waits", || {
+        (old.health(&instance)["hold"]["reason"] == "consent").then_some(())
+    });
     assert_eq!(acme.publish(&operator, &[event("evt-1", "ana@example.com")]), 2);
-    receiver.wait_for(2);
+    assert_eq!(receiver.wait_for(1).target, "/new/events");
+    assert_eq!(old.health(&instance)["queued_events"], json!(1));
 
     // A scope that is gone is gone for the older token, too, and the next one does not have it.
     operator.patch_json(&client.path(), &json!({"scope": "ssf.read"}), 200);

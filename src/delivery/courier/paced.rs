@@ -104,6 +104,12 @@ impl Courier {
         self.kept_pace = kept;
     }
 
+    /// Forgets what was sent: it went to another endpoint.
+    pub fn forget_pace(&mut self) {
+        self.pace = None;
+        self.kept_pace = Kept::default();
+    }
+
     /// The requests a minute at `now`, and the instant of the next one.
     pub fn pace(&self, now: u64) -> Option<(u32, u64)> {
         self.pace.map(|pace| (pace.effective(now), now + pace.wait_ms(now)))

@@ -155,7 +155,12 @@ async fn judge(edge: &Edge, view: SourceView, headers: &HeaderMap, body: &[u8]) 
 /// What the transmitter says to be let in: an `Authorization` header, or the same token in the query (WH-3-2). One of them
 /// (WH-3.2-6).
 fn credentials(parts: &Parts) -> Result<String, ApiError> {
-    let token = parameter(&parts.uri, "access_token")?;
+    let token = parameter(&parts.uri, "access_token").map_err(|_| {
+        ApiError::Set(ErrorBody::new(
+            SetErr::InvalidRequest,
+            "there is more than one token in the query",
+        ))
+    })?;
     match (auth::authorization(&parts.headers), token) {
         (Some(_), Some(_)) => Err(ApiError::Set(ErrorBody::new(
             SetErr::InvalidRequest,
