@@ -98,6 +98,12 @@ pub fn normal_origin(text: &str) -> Option<String> {
     (address || (name.len() <= 253 && name.split('.').all(super::endpoint_url::is_host_label))).then_some(name)
 }
 
+/// Whether an origin is one that the public knows (WH-4.1-4): at least two labels, and no address.
+pub fn is_public_origin(name: &str) -> bool {
+    let last = name.rsplit('.').next().unwrap_or_default();
+    name.contains('.') && !last.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// Whether a target that names `allowed` means the sender `origin` (WH-4.2-2, WH-4.2-10). Exactly: a prefix, a suffix or a list
 /// is somebody else.
 pub fn allows(allowed: &str, origin: &str) -> bool {

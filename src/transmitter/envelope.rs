@@ -62,6 +62,22 @@ pub fn to_cloudevent(stored: &[u8], source: &str) -> Vec<u8> {
     .to_structured()
 }
 
+/// The event type and the subject of a stored event, for whoever looks at it; null where there is none.
+pub fn type_and_subject(stored: &[u8]) -> (Value, Value) {
+    let mut document: Value = serde_json::from_slice(stored).unwrap_or_default();
+    if is_cloudevent(stored) {
+        let sub_id = document.pointer_mut("/data/sub_id").map(Value::take);
+        return (member(&mut document, "type"), sub_id.unwrap_or_default());
+    }
+    let events = document.get("events").and_then(Value::as_object);
+    let event_type = events.and_then(|events| events.keys().next().cloned());
+    (event_type.into(), member(&mut document, "sub_id"))
+}
+
+fn member(document: &mut Value, name: &str) -> Value {
+    document.get_mut(name).map(Value::take).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,6 +121,10 @@ mod tests {
                     },
                 })
             );
+            let subject = json!({"format": "email", "email": "ana@example.com"});
+            for stored in [&set, &event] {
+                assert_eq!(type_and_subject(stored), (json!(TYPE), subject.clone()));
+            }
             let back = to_set(
                 &event,
                 "https://tx.example",
@@ -121,5 +141,7 @@ mod tests {
         let aud = Audience::One("a".into());
         assert_eq!(to_set(b"{}", "i", &aud, 1), b"{}");
         assert_eq!(to_cloudevent(b"{}", "s"), b"{}");
+        assert_eq!(type_and_subject(b"{}"), (Value::Null, Value::Null));
+        assert_eq!(type_and_subject(b"no"), (Value::Null, Value::Null));
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::edge::command::{Asker, Refusal, SourceCommand, SourceReply};
 use crate::edge::error::{ApiError, json_response, no_store};
 use crate::protocol::handshake::{
-    ALLOWED_ORIGIN, ALLOWED_RATE, REQUEST_CALLBACK, REQUEST_ORIGIN, REQUEST_RATE, Rate, normal_origin,
+    ALLOWED_ORIGIN, ALLOWED_RATE, REQUEST_CALLBACK, REQUEST_ORIGIN, REQUEST_RATE, Rate, is_public_origin, normal_origin,
 };
 use crate::protocol::push::ErrorBody;
 use crate::protocol::set::SetErr;
@@ -47,7 +47,9 @@ pub async fn options(call: Call) -> Result<Response, ApiError> {
     };
     let rate = rate.map_err(|()| ApiError::bad_request("WebHook-Request-Rate must be a whole number above 0."))?;
     let written = one(headers, REQUEST_ORIGIN).unwrap_or_default();
-    let (Some(origin), Ok(source)) = (normal_origin(written), edge.any_source(&source_id)) else {
+    let loopback = edge.settings().allow_loopback;
+    let origin = normal_origin(written).filter(|origin| loopback || is_public_origin(origin));
+    let (Some(origin), Ok(source)) = (origin, edge.any_source(&source_id)) else {
         return Ok(answer(StatusCode::FORBIDDEN, &[]));
     };
     let asker = Asker {

@@ -12,8 +12,9 @@ use crate::edge::clock::now_ms;
 use crate::edge::command::{Answer, Refusal, StreamReply};
 use crate::protocol::json::put;
 use crate::protocol::operator_request::ReplayFrom;
-use crate::protocol::set::{Claims, jti_text};
+use crate::protocol::set::jti_text;
 use crate::protocol::status::Status;
+use crate::transmitter::envelope;
 use crate::transmitter::live::ReplayError;
 
 use super::stream::StreamObject;
@@ -153,11 +154,11 @@ async fn breathe() {
 
 /// A letter as the operator sees it.
 fn shown(letter: &DeadLetter) -> Value {
-    let claims = Claims::parse(&letter.item.claims).ok();
+    let (event_type, sub_id) = envelope::type_and_subject(&letter.item.claims);
     json!({
         "jti": jti_text(&letter.item.jti),
-        "type": claims.as_ref().map(|claims| &claims.event_type),
-        "sub_id": claims.as_ref().map(|claims| &claims.sub_id),
+        "type": event_type,
+        "sub_id": sub_id,
         "at": letter.at,
         "err": letter.death.err,
         "description": letter.death.description,

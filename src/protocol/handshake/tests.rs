@@ -168,6 +168,16 @@ fn an_origin_is_the_name_of_a_host() {
     ] {
         assert_eq!(origin_of(issuer), origin);
     }
+    for (name, public) in [
+        ("tx.quarry.example", true),
+        ("tx.4you", true),
+        ("localhost", false),
+        ("null", false),
+        ("127.0.0.1", false),
+        ("[::1]", false),
+    ] {
+        assert_eq!(is_public_origin(name), public, "{name}");
+    }
     for (text, normal) in [
         ("TX.Quarry.example.", Some("tx.quarry.example")),
         ("xn--bcher-kva.example", Some("xn--bcher-kva.example")),

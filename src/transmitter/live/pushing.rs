@@ -28,6 +28,8 @@ pub struct Run {
     pub mode: Option<ContentMode>,
     /// The secrets to sign CloudEvents with, sealed.
     pub sealed_secrets: Vec<String>,
+    /// When the first of them signs no more.
+    secrets_until: Option<u64>,
     rev: u64,
     moves: u32,
     replays: u32,
@@ -99,6 +101,13 @@ impl Live {
                 .filter(|secret| secret.until.is_none_or(|until| until > now))
                 .map(|secret| secret.sealed.clone())
                 .collect(),
+            secrets_until: self
+                .stream
+                .webhook_secrets
+                .iter()
+                .filter_map(|secret| secret.until)
+                .filter(|until| *until > now)
+                .min(),
             rev: self.stream.rev,
             moves: self.moves,
             replays: self.replays,
@@ -107,7 +116,8 @@ impl Live {
 
     /// Chooses the next push of a run.
     pub fn next_push(&mut self, sql: &dyn Sql, run: &Run, now: u64) -> Result<Next, SqlError> {
-        if self.stream.rev != run.rev || self.replays != run.replays {
+        let expired = run.secrets_until.is_some_and(|until| until <= now);
+        if self.stream.rev != run.rev || self.replays != run.replays || expired {
             return Ok(Next::Over);
         }
         self.outbox.refill(sql)?;
