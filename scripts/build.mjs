@@ -3,6 +3,8 @@
 //   quick    without LTO and wasm-opt, incremental: for working on the code
 
 import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { inRoot } from './lib/paths.mjs';
@@ -33,6 +35,9 @@ export async function build(profile) {
   await step(`compiling the Worker (${profile})`, known.hint, async () => {
     const env = { ...toolchain.env, ...tools.env };
     env.PATH = `${inRoot('node_modules/.bin')}:${env.PATH ?? mergeEnv({}).PATH}`;
+    // Where a panic happened is part of the wasm. Where crates lie on the machine that built it is nobody's business.
+    const cargoHome = process.env.CARGO_HOME ?? path.join(os.homedir(), '.cargo');
+    env.RUSTFLAGS = `${process.env.RUSTFLAGS ?? ''} --remap-path-prefix=${cargoHome}/registry/src/=`.trim();
     const { output } = await run(tools.workerBuild, [...known.flags, '--out-dir', directory], { env });
     showWarnings(output);
     if (known.optimise) await optimise(directory, tools.env.WASM_OPT_BIN);
