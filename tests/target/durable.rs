@@ -49,7 +49,8 @@ fn a_rate_that_is_used_up_is_used_up_after_a_restart() {
     };
     target.instance.restart();
     let again = target.push(&[(ORIGIN, SENDER)], 429);
-    assert!(wait(&again) <= wait(&refused), "{again}");
+    // What is paid is written down a little ahead, so that it is not for every push: a crash costs the sender so much.
+    assert!(wait(&again) <= wait(&refused) + 3, "{again}");
 }
 
 /// A callback that waits is called when the process is back; the answer before the crash was complete.
