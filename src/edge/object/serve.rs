@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::future::Future;
+use std::pin::Pin;
 
 use js_sys::{Function, Reflect};
 use serde::Serialize;
@@ -65,6 +66,12 @@ impl From<Invalid> for Refusal {
 /// The `jti` of an event that nobody published.
 pub fn new_jti() -> Answer<Jti> {
     random::bytes().map_err(|_| Refusal::Internal)
+}
+
+/// Work of its own size, apart from the work that waits for it. What is seldom done must not be part of what is done often: one
+/// large function compresses badly, and is slow to begin with.
+pub fn boxed<'a, T>(work: impl Future<Output = T> + 'a) -> Pin<Box<dyn Future<Output = T> + 'a>> {
+    Box::pin(work)
 }
 
 /// Whole seconds to wait, as answers say it.

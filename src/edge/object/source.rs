@@ -23,7 +23,7 @@ use crate::receiver::keys::{FetchedKeys, are_fresh, wait_ms};
 use crate::receiver::source::{self, Source};
 
 use super::bell::Bell;
-use super::serve::{Alarm, Seldom, abort, fault, serve};
+use super::serve::{Alarm, Seldom, abort, boxed, fault, serve};
 use super::target::Granted;
 
 /// Time for the issuer's metadata, and again for its keys.
@@ -113,7 +113,7 @@ impl SourceObject {
             return Err(Refusal::NotFound);
         }
         match addressed.command {
-            SourceCommand::Create { source } => self.create(*source).await,
+            SourceCommand::Create { source } => boxed(self.create(*source)).await,
             SourceCommand::View => {
                 let view = self.view()?;
                 // Whoever asks may have found no copy.
@@ -122,17 +122,17 @@ impl SourceObject {
                 }
                 Ok(SourceReply::View(Box::new(view)))
             }
-            SourceCommand::RefreshKeys => self.refresh_keys().await,
-            SourceCommand::Change { patch } => self.change(&patch).await,
-            SourceCommand::Handshake(asker) => self.asked(*asker).await,
+            SourceCommand::RefreshKeys => boxed(self.refresh_keys()).await,
+            SourceCommand::Change { patch } => boxed(self.change(&patch)).await,
+            SourceCommand::Handshake(asker) => boxed(self.asked(*asker)).await,
             SourceCommand::Grants => self.grants(),
-            SourceCommand::Decide(decision) => self.decide(decision).await,
-            SourceCommand::Store { rev, event, origin } => self.store(rev, &event, origin.as_deref()).await,
+            SourceCommand::Decide(decision) => boxed(self.decide(decision)).await,
+            SourceCommand::Store { rev, event, origin } => (self.store(rev, &event, origin.as_deref())).await,
             SourceCommand::Events { after, limit } => {
                 self.source()?;
                 Ok(SourceReply::Events(inbox::read(&self.sql, after, limit)?))
             }
-            SourceCommand::Delete => self.delete().await,
+            SourceCommand::Delete => boxed(self.delete()).await,
         }
     }
 

@@ -29,7 +29,7 @@ use crate::transmitter::registry::{self, Child, Client, Kind, State as ChildStat
 use crate::transmitter::{asked, routes};
 
 use super::children::RETRY_MS;
-use super::serve::{Alarm, Meter, Seldom, fault, seconds, serve};
+use super::serve::{Alarm, Meter, Seldom, boxed, fault, seconds, serve};
 
 /// What the seal of a private key authenticates, beside the object's id.
 const KEY_PLACE: &str = "signing_key";
@@ -91,20 +91,20 @@ impl TenantObject {
         let settings = context::settings(&self.env).map_err(|error| fault("settings", error))?;
         let tenant = addressed.tenant.unwrap_or_default();
         let command = match addressed.command {
-            TenantCommand::Found { tenant, settings } => return self.found(&tenant, &settings).await,
-            TenantCommand::Close => return self.close(&tenant).await,
+            TenantCommand::Found { tenant, settings } => return boxed(self.found(&tenant, &settings)).await,
+            TenantCommand::Close => return boxed(self.close(&tenant)).await,
             command => command,
         };
         self.require_open(&tenant)?;
         match command {
-            TenantCommand::PinOrigin { origin } => self.pin_origin(origin).await,
-            TenantCommand::Describe => self.describe(&tenant).await,
-            TenantCommand::ChangeSettings { patch } => self.change_settings(&tenant, &patch).await,
+            TenantCommand::PinOrigin { origin } => boxed(self.pin_origin(origin)).await,
+            TenantCommand::Describe => boxed(self.describe(&tenant)).await,
+            TenantCommand::ChangeSettings { patch } => boxed(self.change_settings(&tenant, &patch)).await,
             TenantCommand::CreateTenant {
                 tenant,
                 settings,
                 issuer,
-            } => self.create_tenant(tenant, settings, issuer).await,
+            } => boxed(self.create_tenant(tenant, settings, issuer)).await,
             TenantCommand::Tenants { after, limit } => Ok(TenantReply::Children(registry::children_after(
                 &self.sql,
                 Kind::Tenant,
@@ -112,7 +112,7 @@ impl TenantObject {
                 limit,
             )?)),
             TenantCommand::Tenant { tenant } => self.tenant(tenant),
-            TenantCommand::DeleteTenant { tenant } => self.delete_child(Kind::Tenant, &tenant, None).await,
+            TenantCommand::DeleteTenant { tenant } => boxed(self.delete_child(Kind::Tenant, &tenant, None)).await,
             TenantCommand::RegisterClient { metadata } => self.register_client(metadata),
             TenantCommand::Clients => Ok(TenantReply::Clients(registry::clients(&self.sql)?)),
             TenantCommand::Client { client_id } => self.client(&client_id).map(TenantReply::Client),
@@ -125,26 +125,22 @@ impl TenantObject {
                 let mut client = self.client(&client_id)?;
                 client.metadata = client.metadata.patched(&patch, &policy).map_err(Refusal::from)?;
                 registry::change_client(&self.sql, &client_id, &client.metadata)?;
-                self.tell_terms().await?;
+                boxed(self.tell_terms()).await?;
                 Ok(TenantReply::Client(client))
             }
             TenantCommand::DeleteClient { client_id } => {
                 self.client(&client_id)?;
                 // Nothing new can be made for it from here on, and no token is issued to it.
-                self.delete_client(&client_id).await
+                boxed(self.delete_client(&client_id)).await
             }
             TenantCommand::IssueToken {
                 client_id,
                 client_secret,
                 scope,
                 issuer,
-            } => {
-                self.issue_token(&settings, &client_id, &client_secret, scope, issuer)
-                    .await
-            }
+            } => boxed(self.issue_token(&settings, &client_id, &client_secret, scope, issuer)).await,
             TenantCommand::Jwks => {
-                self.signing_key(&settings, registry::settings(&self.sql)?.signing_alg, false)
-                    .await?;
+                boxed(self.signing_key(&settings, registry::settings(&self.sql)?.signing_alg, false)).await?;
                 let published = keyring::published(&self.sql)?;
                 // Who asks found no copy, or one without the key it wants.
                 if self.copied_at.due(now_ms()) {
@@ -153,7 +149,7 @@ impl TenantObject {
                 Ok(TenantReply::Jwks(published))
             }
             TenantCommand::SigningKey { alg, at_once } => {
-                let key = self.signing_key(&settings, alg, at_once).await?;
+                let key = boxed(self.signing_key(&settings, alg, at_once)).await?;
                 let sealed_by = self.state.id().to_string();
                 Ok(TenantReply::SigningKey(SealedKey {
                     kid: key.kid,
@@ -171,7 +167,7 @@ impl TenantObject {
                 })?;
                 Ok(TenantReply::Done)
             }
-            TenantCommand::CreateStream(new) => self.create_stream(&settings, tenant, *new).await,
+            TenantCommand::CreateStream(new) => boxed(self.create_stream(&settings, tenant, *new)).await,
             TenantCommand::Streams {
                 client_id,
                 after,
@@ -187,9 +183,9 @@ impl TenantObject {
                 let usage = self.meter.read(&self.alarm, &self.sql);
                 Ok(TenantReply::Streams { streams, usage })
             }
-            TenantCommand::UpdateStream(update) => self.update_stream(&settings, &tenant, *update).await,
+            TenantCommand::UpdateStream(update) => boxed(self.update_stream(&settings, &tenant, *update)).await,
             TenantCommand::DeleteStream { client_id, stream_id } => {
-                self.delete_child(Kind::Stream, &stream_id, client_id.as_deref()).await
+                boxed(self.delete_child(Kind::Stream, &stream_id, client_id.as_deref())).await
             }
             TenantCommand::Route { event_types, client_id } => {
                 if let Some(client_id) = client_id {
@@ -204,13 +200,13 @@ impl TenantObject {
                         .collect(),
                 })
             }
-            TenantCommand::CreateSource(new) => self.create_source(tenant, *new).await,
+            TenantCommand::CreateSource(new) => boxed(self.create_source(tenant, *new)).await,
             TenantCommand::Sources => Ok(TenantReply::Children(registry::children(
                 &self.sql,
                 Kind::Source,
                 None,
             )?)),
-            TenantCommand::DeleteSource { source_id } => self.delete_child(Kind::Source, &source_id, None).await,
+            TenantCommand::DeleteSource { source_id } => boxed(self.delete_child(Kind::Source, &source_id, None)).await,
             TenantCommand::Found { .. } | TenantCommand::Close => Err(Refusal::Internal),
         }
     }
