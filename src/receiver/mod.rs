@@ -1,5 +1,6 @@
 //! Floor 3: what a receiver decides. Knows neither the platform nor its neighbour `transmitter/`.
 
+pub mod health;
 pub mod inbox;
 pub mod intake;
 pub mod keys;
