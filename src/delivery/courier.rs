@@ -405,9 +405,7 @@ impl Courier {
     /// Forgets a push that was chosen and not sent.
     pub fn not_sent(&mut self, pos: Pos, now: u64) {
         self.forget(pos);
-        if let Some(pace) = &mut self.pace {
-            pace.give_back(now);
-        }
+        self.give_back(now);
     }
 
     /// Forgets a push whose run ended before its answer: it will be sent again.
