@@ -216,6 +216,7 @@ impl Courier {
     /// Forgets which subjects fail: their events are dropped. What the endpoint itself asked for stands.
     pub fn forget_lanes(&mut self) {
         self.lanes.clear();
+        self.alone.clear();
     }
 
     /// Forgets what an endpoint did: the events go to another one from here on.

@@ -285,7 +285,10 @@ fn an_endpoint_that_lost_its_registration_is_asked_when_that_would_do() {
     assert_eq!(grant, before, "said once");
     let mut revoked = granted();
     revoked.revoke(Some(NOT_REGISTERED.to_owned()), NOW + 1);
-    assert!(!revoked.was_not_registered(), "whatever the operator says, it is his word");
+    assert!(
+        !revoked.was_not_registered(),
+        "whatever the operator says, it is his word"
+    );
     grant.require(&RULES, NOW + 3);
     assert!(asks(&grant, NOW + 3) && !grant.was_not_registered());
 }
@@ -297,7 +300,11 @@ fn others_of_the_same_host_come_first() {
     grant.postpone(NOW + 700, NOW);
     assert!(!asks(&grant, NOW + 699) && asks(&grant, NOW + 700));
     assert_eq!(due_at(&grant), Some(NOW + 700));
-    assert_eq!(grant.clock_at(), Some(NOW + 700 + RULES.window_ms), "it loses no time by that");
+    assert_eq!(
+        grant.clock_at(),
+        Some(NOW + 700 + RULES.window_ms),
+        "it loses no time by that"
+    );
     let text = serde_json::to_string(&granted()).unwrap();
     assert_eq!(crate::protocol::record::read::<Grant>(&text), Ok(granted()));
     assert_eq!(crate::protocol::record::read::<Grant>("{}"), Ok(Grant::default()));

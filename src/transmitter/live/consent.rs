@@ -138,7 +138,9 @@ impl Live {
     /// The question that is due now, if one is. It is paid for, so that no push takes its turn: see
     /// [`Live::give_question_back`].
     pub fn question(&mut self, now: u64) -> Option<Ask> {
-        let ask = self.ask().filter(|_| self.question_at(now).is_some_and(|at| at <= now))?;
+        let ask = self
+            .ask()
+            .filter(|_| self.question_at(now).is_some_and(|at| at <= now))?;
         self.courier.pay(now);
         Some(ask)
     }
