@@ -4,7 +4,7 @@
 /** Runs of this many bytes are compared: shorter ones are alike by chance, longer ones are rarely alike. */
 const RUN = 6;
 /** How far back likeness counts: somewhat less than gzip sees. */
-const WINDOW = 24_000;
+const WINDOW = 28_000;
 /** What a long function is worth: its length to this power. At 1 the short ones would all come first, at 0 the long ones. */
 const LENGTH_POWER = 0.65;
 

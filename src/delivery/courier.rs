@@ -216,6 +216,7 @@ impl Courier {
     /// Forgets which subjects fail: their events are dropped. What the endpoint itself asked for stands.
     pub fn forget_lanes(&mut self) {
         self.lanes.clear();
+        self.alone.clear();
     }
 
     /// Forgets what an endpoint did: the events go to another one from here on.
@@ -405,9 +406,7 @@ impl Courier {
     /// Forgets a push that was chosen and not sent.
     pub fn not_sent(&mut self, pos: Pos, now: u64) {
         self.forget(pos);
-        if let Some(pace) = &mut self.pace {
-            pace.give_back(now);
-        }
+        self.give_back(now);
     }
 
     /// Forgets a push whose run ended before its answer: it will be sent again.

@@ -17,8 +17,9 @@ pub const PUBLISH_LIMIT: usize = 1024 * 1024;
 /// A body over its limit is read up to here before it is refused: a client that is still sending would not see the answer.
 const DRAIN: usize = 8 * 1024 * 1024;
 
-/// Nesting beyond this is no document of ours, and would be no SET that others can read.
-const MAX_DEPTH: usize = 32;
+/// Nesting beyond this is no document of ours, and would be no SET that others can read: an event stands one deeper in its SET
+/// than in the data of a CloudEvent.
+const MAX_DEPTH: usize = 31;
 
 /// Takes a request's body in before anything is answered: a client that is still sending when the connection closes does not
 /// see the answer. Of a body over every limit as much is kept as shows that.

@@ -38,6 +38,8 @@ pub enum CryptoError {
     Platform(String),
     #[error("sealed matter does not open: it was changed, or KEY_ENCRYPTION_KEY was")]
     Seal,
+    #[error("the event cannot be written as headers")]
+    Headers,
 }
 
 impl From<JsValue> for CryptoError {

@@ -91,11 +91,13 @@ pub fn origin_of(issuer: &str) -> String {
 }
 
 /// An origin in the form that is compared and kept: lower case, without one trailing dot (WH-4.2-10). `None` for what is no
-/// host name: letters, digits and inner hyphens in labels, nothing else. Loopback addresses are for development.
+/// host name: letters, digits and inner hyphens in labels, nothing else. Loopback addresses are for development. `null` is what
+/// browsers say for an origin without a name.
 pub fn normal_origin(text: &str) -> Option<String> {
     let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
     let address = name.starts_with('[') && matches!(Host::parse(&name), Ok(Host::Ipv6(_)));
-    (address || (name.len() <= 253 && name.split('.').all(super::endpoint_url::is_host_label))).then_some(name)
+    let host = name.len() <= 253 && name != "null" && name.split('.').all(super::endpoint_url::is_host_label);
+    (address || host).then_some(name)
 }
 
 /// Whether an origin is one that the public knows (WH-4.1-4): at least two labels, and no address.

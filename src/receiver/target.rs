@@ -140,15 +140,17 @@ impl Target {
         if state == Some(GrantState::Rejected) {
             return Judgement::Refused;
         }
+        // What the operator decided is his, whatever others are answered.
+        if let Some(decided) = known.filter(|known| known.is_approved()) {
+            let decided = decided.approved_rate.unwrap_or_else(|| self.rate_for(None));
+            return Judgement::Granted(requested.map_or(decided, |requested| requested.min(decided)));
+        }
         let allowed = self.allowed_origins.iter().any(|allowed| allows(allowed, origin));
         match self.handshake {
-            Mode::Operator if state == Some(GrantState::Granted) => {
-                let decided = known.and_then(|known| known.approved_rate).unwrap_or(Rate::Unlimited);
-                Judgement::Granted(requested.map_or(decided, |requested| requested.min(decided)))
-            }
+            Mode::Operator if state == Some(GrantState::Granted) => Judgement::Granted(self.rate_for(requested)),
             Mode::Operator => Judgement::Later,
             Mode::Answer if allowed => Judgement::Granted(self.rate_for(requested)),
-            Mode::Callback if allowed => Judgement::CalledBack(self.rate_for(requested)),
+            Mode::Callback if allowed => Judgement::CalledBack,
             Mode::Answer | Mode::Callback => Judgement::Refused,
         }
     }
@@ -156,12 +158,30 @@ impl Target {
     /// Whether an origin that was granted may push still.
     pub fn lets_in(&self, grant: &Grant) -> bool {
         grant.state == GrantState::Granted
-            && (grant.via == Some(Via::Operator)
+            && (grant.is_approved()
                 || self.handshake == Mode::Operator
                 || self
                     .allowed_origins
                     .iter()
                     .any(|allowed| allows(allowed, &grant.origin)))
+    }
+
+    /// Whether the callback of this origin is to be called still: by the operator's word, or because it would be by itself if
+    /// the origin asked now.
+    pub fn calls_back(&self, grant: &Grant) -> bool {
+        let listed = || {
+            let authority = grant.callback.as_ref().map_or("", |callback| callback.host.as_str());
+            let (host, port) = authority
+                .rsplit_once(':')
+                .and_then(|(host, port)| Some((host, port.parse().ok()?)))
+                .unwrap_or((authority, 443));
+            self.may_call(host, port)
+        };
+        match self.judge(&grant.origin, grant.requested_rate, Some(grant)) {
+            Judgement::CalledBack => listed(),
+            Judgement::Granted(_) => grant.is_approved(),
+            Judgement::Refused | Judgement::Later => false,
+        }
     }
 
     /// Whether a callback at this host and port may be called without asking anybody (WH-4.1-28, WH-4.1-31).
@@ -189,7 +209,7 @@ pub enum Judgement {
     /// With grant headers.
     Granted(Rate),
     /// Without them; its callback is called.
-    CalledBack(Rate),
+    CalledBack,
     /// Without them; the operator decides.
     Later,
 }

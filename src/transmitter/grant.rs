@@ -135,26 +135,22 @@ impl Grant {
         }
     }
 
-    /// When time brings something: an attempt, the end of a handshake, the end of a grant.
-    pub fn due_at(&self) -> Option<u64> {
-        let handshake = self.handshake.as_ref();
-        let asks = handshake.map(|handshake| handshake.next_at.map_or(handshake.until, |at| at.min(handshake.until)));
-        [asks, self.expires_at.filter(|_| !self.is_renewing())]
-            .into_iter()
-            .flatten()
-            .min()
+    /// When time brings something by itself: the end of a handshake, the end of a grant.
+    pub fn clock_at(&self) -> Option<u64> {
+        let until = self.handshake.as_ref().map(|handshake| handshake.until);
+        let over = self.expires_at.filter(|_| !self.is_renewing());
+        [until, over].into_iter().flatten().min()
+    }
+
+    /// When the endpoint is to be asked next.
+    pub fn asks_at(&self) -> Option<u64> {
+        self.handshake.as_ref()?.next_at
     }
 
     /// Whether a handshake is under way that began when the grant was over.
     fn is_renewing(&self) -> bool {
         let begun_at = self.handshake.as_ref().map(|handshake| handshake.begun_at);
         begun_at.is_some_and(|begun_at| self.expires_at.is_some_and(|over| over <= begun_at))
-    }
-
-    /// Whether the endpoint is to be asked now.
-    pub fn asks(&self, now: u64) -> bool {
-        let next = self.handshake.as_ref().and_then(|handshake| handshake.next_at);
-        next.is_some_and(|at| at <= now)
     }
 
     /// Whether a callback with this secret (its hash) is good at `now`.
@@ -185,12 +181,13 @@ impl Grant {
     pub fn not_registered(&mut self, now: u64) {
         if self.state != State::Denied || self.handshake.is_some() {
             self.revoke(Some(NOT_REGISTERED.to_owned()), now);
+            self.via = None;
         }
     }
 
     /// Whether that was why: nobody was asked, so nobody refused.
     pub fn was_not_registered(&self) -> bool {
-        self.state == State::Denied && self.detail.as_deref() == Some(NOT_REGISTERED)
+        self.state == State::Denied && self.via.is_none()
     }
 
     /// Asks once more. What was granted stands until the answer comes, and callbacks of a handshake under way stay good; any
@@ -242,12 +239,17 @@ impl Grant {
         }
     }
 
-    /// The endpoint is not asked before then, because others of its host were just now.
-    pub fn postpone(&mut self, until: u64) {
-        if let Some(next_at) = self.handshake.as_mut().and_then(|handshake| handshake.next_at.as_mut()) {
-            *next_at = until;
-            self.detail = Some("endpoints of the same host were asked often of late".to_owned());
+    /// The endpoint is not asked before `at`, because others of its host were just now. What it had no chance to answer does
+    /// not take of its time for that.
+    pub fn postpone(&mut self, at: u64, now: u64) {
+        let Some(current) = self.handshake.as_mut().filter(|current| current.next_at.is_some()) else {
+            return;
+        };
+        current.next_at = Some(at);
+        if current.attempts == 0 {
+            current.until = current.until.saturating_add(at.saturating_sub(now));
         }
+        self.detail = Some("endpoints of the same host were asked often of late".to_owned());
     }
 
     /// Takes the answer to the attempt with that secret; `not_before` is the instant that an endpoint named which could not
@@ -299,13 +301,16 @@ impl Grant {
         if !self.knows(secret, now) {
             return false;
         }
+        let mut is_older = false;
         if let Some(current) = &mut self.handshake {
             current.next_at = None;
+            // What stands was granted before this was asked: it is granted anew, even if in the same words.
+            is_older = self.granted_at < Some(current.begun_at);
         }
         // WH-4.1-22
         let asked = self.requested_rate.unwrap_or(rules.request_rate);
         let rate = rate.unwrap_or(Rate::PerMinute(asked));
-        if self.via != Some(via) || self.allowed_rate != Some(rate) || self.state != State::Granted {
+        if is_older || self.via != Some(via) || self.allowed_rate != Some(rate) || self.state != State::Granted {
             self.grant(rate, via, None, rules, now);
         }
         true

@@ -34,6 +34,14 @@ fn again() -> Answer {
     }
 }
 
+fn asks(grant: &Grant, now: u64) -> bool {
+    grant.asks_at().is_some_and(|at| at <= now)
+}
+
+fn due_at(grant: &Grant) -> Option<u64> {
+    [grant.asks_at(), grant.clock_at()].into_iter().flatten().min()
+}
+
 fn granted() -> Grant {
     let mut grant = asked();
     assert!(grant.answered("one", yes(120), 0, &RULES, NOW + 10));
@@ -43,13 +51,13 @@ fn granted() -> Grant {
 #[test]
 fn nobody_is_pushed_to_who_was_not_asked() {
     let mut grant = Grant::default();
-    assert!(grant.permits() && !grant.is_required() && grant.due_at().is_none());
+    assert!(grant.permits() && !grant.is_required() && due_at(&grant).is_none());
     grant.require(&RULES, NOW);
-    assert!(!grant.permits() && grant.is_required() && grant.asks(NOW));
+    assert!(!grant.permits() && grant.is_required() && asks(&grant, NOW));
     grant.begin("one", 600, &RULES, NOW);
-    assert!(!grant.asks(NOW), "one attempt at a time");
+    assert!(!asks(&grant, NOW), "one attempt at a time");
     assert_eq!(
-        grant.due_at(),
+        due_at(&grant),
         Some(NOW + 1500),
         "a crash is followed by another attempt"
     );
@@ -86,16 +94,16 @@ fn an_endpoint_that_cannot_answer_is_asked_again_until_its_time_is_over() {
     let mut now = NOW;
     for (attempt, wait) in [1000, 6000, 30_000, 30_000].into_iter().enumerate() {
         assert!(grant.answered(["one", "2", "3", "4"][attempt], again(), 0, &RULES, now));
-        assert!(!grant.asks(now + wait - 1) && grant.asks(now + wait));
+        assert!(!asks(&grant, now + wait - 1) && asks(&grant, now + wait));
         now += wait;
         grant.begin(["2", "3", "4", "5"][attempt], 600, &RULES, now);
     }
     // What it asked for is obeyed.
     assert!(grant.answered("5", again(), now + 50_000, &RULES, now));
-    assert!(!grant.asks(now + 49_999));
+    assert!(!asks(&grant, now + 49_999));
     assert!(!grant.keep_time(&RULES, NOW + 99_999));
     assert!(grant.keep_time(&RULES, NOW + 100_000));
-    assert_eq!((grant.state, grant.due_at()), (State::Expired, None));
+    assert_eq!((grant.state, due_at(&grant)), (State::Expired, None));
     assert!(!grant.called_back("5", None, Via::CallbackGet, &RULES, NOW + 100_000));
 }
 
@@ -109,7 +117,7 @@ fn a_callback_may_overtake_the_answer_and_be_repeated() {
     let before = grant.clone();
     assert!(!grant.answered("one", Answer::Later, 0, &RULES, NOW + 2));
     assert!(!grant.answered("one", again(), 0, &RULES, NOW + 2));
-    assert!(!grant.asks(NOW + 50_000), "it has answered");
+    assert!(!asks(&grant, NOW + 50_000), "it has answered");
     assert!(grant.called_back("one", None, Via::CallbackGet, &RULES, NOW + 3));
     assert_eq!(grant, before, "the same again");
     assert!(grant.called_back("one", Some(Rate::PerMinute(7)), Via::CallbackPost, &RULES, NOW + 4));
@@ -169,9 +177,9 @@ fn a_grant_that_is_over_goes_on_until_the_endpoint_has_answered_or_its_time_is_o
         (None, State::Granted, true),
     ] {
         let mut grant = granted();
-        assert_eq!(grant.due_at(), Some(over));
+        assert_eq!(due_at(&grant), Some(over));
         assert!(!grant.keep_time(&RULES, over - 1) && grant.keep_time(&RULES, over));
-        assert!(grant.permits() && grant.asks(over) && grant.pace() == Some(120));
+        assert!(grant.permits() && asks(&grant, over) && grant.pace() == Some(120));
         assert!(!grant.keep_time(&RULES, over + 1), "it is being asked");
         grant.begin("again", 600, &RULES, over);
         let renewed = answer == Some(yes(60));
@@ -181,7 +189,7 @@ fn a_grant_that_is_over_goes_on_until_the_endpoint_has_answered_or_its_time_is_o
         assert_eq!((grant.state, grant.permits()), (state, permits));
         if renewed {
             assert_eq!(
-                (grant.pace(), grant.due_at()),
+                (grant.pace(), due_at(&grant)),
                 (Some(60), Some(over + 5 + RULES.ttl_ms))
             );
         } else if permits {
@@ -192,7 +200,7 @@ fn a_grant_that_is_over_goes_on_until_the_endpoint_has_answered_or_its_time_is_o
     let forever = Rules { ttl_ms: 0, ..RULES };
     let mut grant = asked();
     grant.answered("one", yes(1), 0, &forever, NOW);
-    assert_eq!((grant.due_at(), grant.keep_time(&forever, u64::MAX)), (None, false));
+    assert_eq!((due_at(&grant), grant.keep_time(&forever, u64::MAX)), (None, false));
 }
 
 #[test]
@@ -200,16 +208,38 @@ fn a_callback_that_is_good_for_longer_than_the_grant_does_not_keep_it() {
     let short = Rules { ttl_ms: 10, ..RULES };
     let mut grant = asked();
     assert!(grant.called_back("one", None, Via::CallbackGet, &short, NOW));
-    assert_eq!(grant.due_at(), Some(NOW + 10));
-    assert!(grant.keep_time(&short, NOW + 10) && grant.asks(NOW + 10));
+    assert_eq!(due_at(&grant), Some(NOW + 10));
+    assert!(grant.keep_time(&short, NOW + 10) && asks(&grant, NOW + 10));
     assert!(!grant.called_back("one", None, Via::CallbackGet, &short, NOW + 11));
+}
+
+/// An endpoint that only ever calls back says the same each time, and means it each time.
+#[test]
+fn a_callback_renews_a_grant_that_it_gave_in_the_same_words() {
+    let mut grant = asked();
+    assert!(grant.called_back("one", None, Via::CallbackPost, &RULES, NOW + 5));
+    let over = NOW + 5 + RULES.ttl_ms;
+    assert_eq!(grant.expires_at, Some(over));
+    assert!(grant.keep_time(&RULES, over));
+    grant.begin("again", 600, &RULES, over);
+    assert!(grant.answered("again", Answer::Later, 0, &RULES, over + 1));
+    assert!(grant.called_back("again", None, Via::CallbackPost, &RULES, over + 2));
+    let renewed = grant.clone();
+    assert_eq!(
+        (renewed.granted_at, renewed.expires_at),
+        (Some(over + 2), Some(over + 2 + RULES.ttl_ms))
+    );
+    assert!(grant.called_back("again", None, Via::CallbackPost, &RULES, over + 3));
+    assert_eq!(grant, renewed, "the same again");
+    assert!(grant.keep_time(&RULES, over + RULES.window_ms), "its handshake is over");
+    assert!(grant.permits());
 }
 
 #[test]
 fn more_may_be_asked_for_while_what_is_granted_stands() {
     let mut grant = granted();
     grant.ask_again(&RULES, NOW + 20);
-    assert!(grant.permits() && grant.asks(NOW + 20));
+    assert!(grant.permits() && asks(&grant, NOW + 20));
     grant.begin("more", 1200, &RULES, NOW + 20);
     assert!(grant.keep_time(&RULES, NOW + 20 + RULES.window_ms), "nobody answered");
     assert_eq!((grant.state, grant.pace()), (State::Granted, Some(120)));
@@ -217,7 +247,7 @@ fn more_may_be_asked_for_while_what_is_granted_stands() {
     denied.answered("one", no(), 0, &RULES, NOW);
     denied.ask_again(&RULES, NOW + 30);
     assert_eq!(
-        (denied.state, denied.since, denied.asks(NOW + 30)),
+        (denied.state, denied.since, asks(&denied, NOW + 30)),
         (State::Pending, NOW + 30, true)
     );
     let mut free = Grant::default();
@@ -237,7 +267,7 @@ fn the_operator_may_grant_and_revoke() {
         (State::Denied, Some(Via::Operator), None)
     );
     assert_eq!(grant.detail.as_deref(), Some("a complaint"));
-    assert_eq!((grant.due_at(), grant.keep_time(&RULES, NOW + 4)), (None, false));
+    assert_eq!((due_at(&grant), grant.keep_time(&RULES, NOW + 4)), (None, false));
     grant.grant_by_hand(Rate::Unlimited, &RULES, NOW + 5);
     assert!(grant.permits() && grant.pace().is_none());
 }
@@ -253,17 +283,28 @@ fn an_endpoint_that_lost_its_registration_is_asked_when_that_would_do() {
     let before = grant.clone();
     grant.not_registered(NOW + 2);
     assert_eq!(grant, before, "said once");
+    let mut revoked = granted();
+    revoked.revoke(Some(NOT_REGISTERED.to_owned()), NOW + 1);
+    assert!(
+        !revoked.was_not_registered(),
+        "whatever the operator says, it is his word"
+    );
     grant.require(&RULES, NOW + 3);
-    assert!(grant.asks(NOW + 3) && !grant.was_not_registered());
+    assert!(asks(&grant, NOW + 3) && !grant.was_not_registered());
 }
 
 #[test]
 fn others_of_the_same_host_come_first() {
     let mut grant = Grant::default();
     grant.require(&RULES, NOW);
-    grant.postpone(NOW + 700);
-    assert!(!grant.asks(NOW + 699) && grant.asks(NOW + 700));
-    assert_eq!(grant.due_at(), Some(NOW + 700));
+    grant.postpone(NOW + 700, NOW);
+    assert!(!asks(&grant, NOW + 699) && asks(&grant, NOW + 700));
+    assert_eq!(due_at(&grant), Some(NOW + 700));
+    assert_eq!(
+        grant.clock_at(),
+        Some(NOW + 700 + RULES.window_ms),
+        "it loses no time by that"
+    );
     let text = serde_json::to_string(&granted()).unwrap();
     assert_eq!(crate::protocol::record::read::<Grant>(&text), Ok(granted()));
     assert_eq!(crate::protocol::record::read::<Grant>("{}"), Ok(Grant::default()));

@@ -160,7 +160,7 @@ impl Live {
             self.heartbeat_at(),
             self.filter.next_due(),
             told.filter(|_| self.stream.announced == Status::Enabled),
-            self.stream.grant.due_at().filter(|_| !self.stream.grant.asks(u64::MAX)),
+            self.stream.grant.clock_at(),
         ];
         due.into_iter().flatten().min()
     }
@@ -168,7 +168,7 @@ impl Live {
     /// The earliest instant at which there is anything to do: the one alarm of the object stands for all of it. Pruning is not
     /// part of it, for that can wait until somebody else wakes the object.
     pub fn wake_at(&self, now: u64) -> Option<u64> {
-        let due = [self.push_due(now), self.clock_at(), self.stream.grant.due_at()];
+        let due = [self.push_due(now), self.clock_at(), self.question_at(now)];
         due.into_iter().flatten().min()
     }
 

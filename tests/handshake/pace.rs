@@ -80,6 +80,20 @@ fn arrivals_keep_the_granted_rate() {
     }
 }
 
+/// WH-4.2-30: whoever asks for it, a question waits for its turn like a push, and neither starves the other.
+#[test]
+fn questions_keep_the_granted_rate_as_well() {
+    let world = World::start(soon().set("HANDSHAKES_PER_HOST", 1000));
+    let (endpoint, asked) = world.agreed("60");
+    publish(&world, 5);
+    for nth in 2..=4 {
+        asked.decide(&json!({"action": "ask"}), 202);
+        endpoint.wait_for_ask(nth);
+    }
+    asked.wait_until_idle();
+    assert_paced(&endpoint.requests(), 60);
+}
+
 /// Events that come one by one, and after a rest: what was not used is not saved up beyond the burst.
 #[test]
 fn a_rest_is_no_credit() {

@@ -247,6 +247,33 @@ fn a_renewal_that_is_not_answered_ends_the_deliveries_with_its_window() {
     }
 }
 
+/// WH-2.2-7: whoever said that it is gone is left alone, though its consent wants to be renewed.
+#[test]
+fn an_endpoint_that_is_gone_is_not_asked_when_its_grant_is_over() {
+    let world = World::start(patient_guard().set("GRANT_TTL_S", 2).set("GRANT_WINDOW_S", 1));
+    let (endpoint, asked) = world.agreed("*");
+    endpoint.otherwise(Reply::status(410));
+    world.publish(&["a1"]);
+    endpoint.wait_for_push(1);
+    asked.wait_for("expired");
+    assert_eq!(endpoint.asks().len(), 1);
+    // Somebody who says that it is back has it asked.
+    asked.decide(&json!({"action": "ask"}), 202);
+    asked.wait_for("granted");
+}
+
+/// WH-2.2-10: what a push was told holds for the question, too.
+#[test]
+fn a_grant_that_is_over_is_renewed_when_the_endpoint_wants_to_hear_again() {
+    let world = World::start(patient_guard().set("GRANT_TTL_S", 1));
+    let (endpoint, _asked) = world.agreed("*");
+    endpoint.then(Reply::status(429).header("retry-after", "3"));
+    world.publish(&["a1"]);
+    let told = endpoint.wait_for_push(1).at;
+    assert!(asked_at(&endpoint, 2) - told >= Duration::from_secs(3) - ROUNDING);
+    endpoint.wait_for_push(2);
+}
+
 #[test]
 fn a_renewal_may_come_through_the_callback() {
     let world = World::start(patient_guard().set("GRANT_TTL_S", 2));

@@ -122,6 +122,13 @@ impl Courier {
         }
     }
 
+    /// What was paid for last does not go out.
+    pub fn give_back(&mut self, now: u64) {
+        if let Some(pace) = &mut self.pace {
+            pace.give_back(now);
+        }
+    }
+
     /// Whether [`Courier::kept`] has to be written down before what was chosen goes out.
     pub fn must_keep(&mut self) -> bool {
         self.pace.as_mut().is_some_and(Paced::reserve)

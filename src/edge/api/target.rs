@@ -92,11 +92,14 @@ fn answer(status: StatusCode, granted: &[(&'static str, &str)]) -> Response {
 fn shown(headers: &HeaderMap) -> Vec<(&'static str, String)> {
     let names = [REQUEST_ORIGIN, REQUEST_CALLBACK, REQUEST_RATE, "user-agent"];
     let given = names.into_iter().filter_map(|name| Some((name, one(headers, name)?)));
-    let masked = |url: &str| url.split('/').take(3).chain(["***"]).collect::<Vec<_>>().join("/");
+    let clipped = |text: &str| text.chars().take(200).collect::<String>();
     given
         .map(|(name, value)| match name {
-            REQUEST_CALLBACK => (name, masked(value)),
-            _ => (name, value.chars().take(200).collect()),
+            REQUEST_CALLBACK => {
+                let known: Vec<&str> = value.split(['/', '?', '#']).take(3).collect();
+                (name, format!("{}/***", clipped(&known.join("/"))))
+            }
+            _ => (name, clipped(value)),
         })
         .collect()
 }

@@ -26,6 +26,9 @@ use super::serve::{call_failed, fault, seconds};
 use super::stream::StreamObject;
 use super::stub;
 
+/// The pushes look around after this long in any case. A timer of more than 31 bits of milliseconds would go off at once.
+const MOST_WAIT_MS: u64 = 60_000;
+
 /// Callbacks a minute that are looked at.
 const CALLBACKS_PER_MINUTE: u32 = 30;
 
@@ -41,7 +44,7 @@ impl StreamObject {
                     return Ok(());
                 }
                 let wait = self.with(|live| Ok(live.push_due(now_ms())))?;
-                let wait = wait.map_or(u64::from(u32::MAX), |at| at.saturating_sub(now_ms()).max(1));
+                let wait = wait.map_or(MOST_WAIT_MS, |at| at.saturating_sub(now_ms()).clamp(1, MOST_WAIT_MS));
                 let timer = pin!(Delay::from(Duration::from_millis(wait)));
                 select(pin!(self.bell.after(rung)), timer).await;
             }
@@ -76,12 +79,19 @@ impl StreamObject {
             && !is_ours
             && let Some(wait_ms) = self.others_asked(url).await?
         {
-            return self.with(|live| Ok(live.postpone_question(&self.sql, now_ms() + wait_ms)?));
+            let now = now_ms();
+            return self.with(|live| {
+                live.give_question_back(now);
+                Ok(live.postpone_question(&self.sql, now + wait_ms, now)?)
+            });
         }
         let secret = random::text::<24>().map_err(|error| call_failed(&error))?;
         let hash = crypto::sha256_hex(&secret);
         if !self.with(|live| Ok(live.begin_question(&self.sql, question, &hash, now_ms())?))? {
-            return Ok(());
+            return self.with(|live| {
+                live.give_question_back(now_ms());
+                Ok(())
+            });
         }
         let (answer, exchange) = match url {
             Ok(_) => self.send_options(question, &secret, &settings).await,

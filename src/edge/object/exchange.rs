@@ -106,7 +106,7 @@ impl Seal {
         let (id, mut headers, body) = match mode {
             ContentMode::Structured => (id, Vec::new(), job.claims.clone()),
             ContentMode::Binary => {
-                let (headers, body) = cloudevent::to_binary(&job.claims).unwrap_or_default();
+                let (headers, body) = cloudevent::to_binary(&job.claims).ok_or(CryptoError::Headers)?;
                 (id, headers, body)
             }
             ContentMode::Batched => {
@@ -123,9 +123,9 @@ impl Seal {
         let timestamp = i64::try_from(now_ms() / 1000).unwrap_or(i64::MAX);
         let signed: Vec<&WebhookSecret> = secrets.iter().collect();
         let signature = webhook::sign(&signed, &id, timestamp, &body);
-        headers.push(("webhook-id".to_owned(), id));
-        headers.push(("webhook-timestamp".to_owned(), timestamp.to_string()));
-        headers.push(("webhook-signature".to_owned(), signature));
+        headers.push((webhook::ID_HEADER.to_owned(), id));
+        headers.push((webhook::TIMESTAMP_HEADER.to_owned(), timestamp.to_string()));
+        headers.push((webhook::SIGNATURE_HEADER.to_owned(), signature));
         Ok((String::from_utf8_lossy(&body).into_owned(), headers))
     }
 }

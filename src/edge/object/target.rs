@@ -41,6 +41,8 @@ pub struct Pusher {
 /// So much more is written down than is paid, so that it does not have to be for every push.
 const LEAD_US: u64 = 2_000_000;
 
+const WANTS_APPROVAL: &str = "the operator has to approve it";
+
 /// Who may push; read from storage once.
 pub type Granted = Vec<(String, Pusher)>;
 
@@ -52,7 +54,7 @@ impl SourceObject {
         let known = target::find(&self.sql, &asker.origin)?;
         let judgement = source.target.judge(&asker.origin, asker.rate, known.as_ref());
         if judgement == Judgement::Refused {
-            return Err(refused());
+            return Err(Refusal::OriginRefused);
         }
         let mut pace = self.questions.get();
         pace.act(&Limit::with_minutes_burst(QUESTIONS_PER_MINUTE), now)
@@ -74,9 +76,14 @@ impl SourceObject {
             callback,
             exchange: json!({"request": asker.request, "response": answer(&asker.written, judgement)}),
         };
-        match judgement {
-            Judgement::Granted(rate) => grant.decide(GrantState::Granted, Some(rate), Via::Options, now),
-            Judgement::CalledBack(_) | Judgement::Later | Judgement::Refused => {}
+        if let Judgement::Granted(rate) = judgement {
+            grant.decide(GrantState::Granted, Some(rate), Via::Options, now);
+        }
+        self.source()?;
+        // The operator may have decided while the callback was sealed.
+        let known = target::find(&self.sql, &asker.origin)?;
+        if known.as_ref().is_some_and(|known| known.state == GrantState::Rejected) {
+            return Err(Refusal::OriginRefused);
         }
         // What was granted stands until the callback, or somebody, says otherwise; and what the operator decided is his.
         if let Some(before) = known.filter(|known| known.state == GrantState::Granted)
@@ -87,7 +94,6 @@ impl SourceObject {
             (grant.via, grant.decided_at) = (before.via, before.decided_at);
             grant.approved_rate = before.approved_rate;
         }
-        self.source()?;
         target::save(&self.sql, &grant)?;
         self.forget_granted();
         self.arm_callback().await?;
@@ -107,11 +113,15 @@ impl SourceObject {
         let settings = self.settings()?;
         let place = format!("{} {CALLBACK_PLACE}", self.state.id());
         let checked = check(source, url, settings.allow_loopback);
-        let sealed = crypto::seal(settings.key_encryption_key.expose(), &place, url.as_bytes()).await;
+        let sealed = match checked {
+            Ok(_) => crypto::seal(settings.key_encryption_key.expose(), &place, url.as_bytes()).await,
+            // It is never called, and may be of any length.
+            Err(_) => Ok(String::new()),
+        };
         let listed = checked
             .as_ref()
             .is_ok_and(|url| source.target.may_call(&url.host(), url.port()));
-        let by_itself = matches!(judgement, Judgement::CalledBack(_)) && listed;
+        let by_itself = judgement == Judgement::CalledBack && listed;
         Ok(Callback {
             host: checked.as_ref().map(EndpointUrl::authority).unwrap_or_default(),
             sealed: sealed.map_err(|error| fault("seal", error))?,
@@ -124,7 +134,7 @@ impl SourceObject {
             next_at: by_itself.then(|| now + settings.callback_delay_ms),
             detail: match checked {
                 Ok(_) if by_itself => None,
-                Ok(_) => Some("the operator has to approve it".to_owned()),
+                Ok(_) => Some(WANTS_APPROVAL.to_owned()),
                 Err(error) => Some(format!("the callback {error}")),
             },
         })
@@ -169,7 +179,13 @@ impl SourceObject {
             let due = grant.callback.as_ref().and_then(|callback| callback.next_at);
             grant.awaits_call() && due.is_some_and(|at| at <= now)
         };
-        let due: Vec<Grant> = target::all(&self.sql)?.into_iter().filter(is_due).collect();
+        let (due, not_any_more): (Vec<Grant>, Vec<Grant>) = target::all(&self.sql)?
+            .into_iter()
+            .filter(is_due)
+            .partition(|grant| source.target.calls_back(grant));
+        for grant in not_any_more {
+            self.leave_to_operator(grant)?;
+        }
         // All at once: one that hangs does not hold up the others.
         let calls = together(due.iter().map(async |grant| {
             let decided = grant.allowed_rate.filter(|_| grant.via == Some(Via::Operator));
@@ -178,13 +194,17 @@ impl SourceObject {
         }))
         .await;
         for (grant, (rate, called)) in due.iter().zip(calls) {
-            self.source()?;
+            let source = self.source()?;
             // Somebody may have decided otherwise, or asked anew, meanwhile.
             let Some(mut grant) = target::find(&self.sql, &grant.origin)?
                 .filter(|found| found.asked_at == grant.asked_at && found.awaits_call())
             else {
                 continue;
             };
+            if !source.target.calls_back(&grant) {
+                self.leave_to_operator(grant)?;
+                continue;
+            }
             if let Some(callback) = &mut grant.callback {
                 callback.attempts += 1;
                 let retry_ms = self.settings()?.callback_retry_ms;
@@ -209,6 +229,15 @@ impl SourceObject {
             );
         }
         Ok(())
+    }
+
+    /// The callback is not called by itself any more.
+    fn leave_to_operator(&self, mut grant: Grant) -> Answer<()> {
+        if let Some(callback) = &mut grant.callback {
+            callback.next_at = None;
+            callback.detail = Some(WANTS_APPROVAL.to_owned());
+        }
+        Ok(target::save(&self.sql, &grant)?)
     }
 
     async fn call(&self, source: &Source, grant: &Grant, rate: Rate) -> Result<(), String> {
@@ -345,10 +374,6 @@ fn answer(origin: &str, judgement: Judgement) -> serde_json::Value {
         headers.push((ALLOWED_RATE, rate.text()));
     }
     json!({"status": 200, "headers": headers})
-}
-
-fn refused() -> Refusal {
-    Refusal::OriginRefused
 }
 
 fn too_many(rate: u32, wait_ms: u64) -> Refusal {

@@ -13,8 +13,8 @@ use crate::protocol::problem::{self, Invalid, Problem};
 const MAX_SOURCE: usize = 2048;
 /// Longest text of an attribute that has its own syntax, or none that concerns us; the limits of bodies and headers remain.
 const ANY_LENGTH: usize = usize::MAX;
-/// Deepest data in base64.
-const MAX_DEPTH: usize = 32;
+/// Deepest data in base64: see the readers of bodies.
+const MAX_DEPTH: usize = 31;
 
 impl CloudEvent {
     /// Reads the JSON format. Pointers lead into the document.

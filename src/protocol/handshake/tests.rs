@@ -182,6 +182,7 @@ fn an_origin_is_the_name_of_a_host() {
         ("TX.Quarry.example.", Some("tx.quarry.example")),
         ("xn--bcher-kva.example", Some("xn--bcher-kva.example")),
         ("localhost", Some("localhost")),
+        ("Null", None),
         ("127.0.0.1", Some("127.0.0.1")),
         ("[::1]", Some("[::1]")),
         ("", None),

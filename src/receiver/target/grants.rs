@@ -120,7 +120,12 @@ impl Grant {
         }
     }
 
-    /// Whether its callback may be called still.
+    /// Whether the operator let it in.
+    pub fn is_approved(&self) -> bool {
+        self.state == GrantState::Granted && self.via == Some(Via::Operator)
+    }
+
+    /// Whether its callback was not called yet.
     pub fn awaits_call(&self) -> bool {
         self.callback
             .as_ref()
@@ -154,16 +159,21 @@ pub fn find(sql: &dyn Sql, origin: &str) -> Result<Option<Grant>, SqlError> {
     rows.first().map(|row| read(row.text(0)?)).transpose()
 }
 
-/// Writes an origin down. Of too many the oldest make room: first of those that wait, and of those that were decided about.
+/// Writes an origin down. Of too many the oldest make room, each kind for its own: those that wait, those that were granted by
+/// the rules, and those that the operator decided about, which no stranger may push out.
 pub fn save(sql: &dyn Sql, grant: &Grant) -> Result<(), SqlError> {
     let text = serde_json::to_string(grant).map_err(|error| SqlError::corrupt("origin", error))?;
-    let waits = i64::from(grant.state == GrantState::Pending);
+    let waits = match (grant.state, grant.via) {
+        (GrantState::Pending, _) => 1,
+        (_, Some(Via::Operator)) => 2,
+        _ => 0,
+    };
     sql.exec(
         "INSERT INTO origin (name, waits, at, record) VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET \
          waits = excluded.waits, at = excluded.at, record = excluded.record",
         &[
             grant.origin.as_str().into(),
-            waits.into(),
+            i64::from(waits).into(),
             (grant.asked_at as i64).into(),
             text.as_str().into(),
         ],
@@ -175,7 +185,7 @@ pub fn save(sql: &dyn Sql, grant: &Grant) -> Result<(), SqlError> {
     sql.exec(
         "DELETE FROM origin WHERE waits = ?1 AND name IN (SELECT name FROM origin WHERE waits = ?1 ORDER BY at DESC, name \
          LIMIT -1 OFFSET ?2)",
-        &[waits.into(), most.into()],
+        &[i64::from(waits).into(), most.into()],
     )
     .map(|_| ())
 }

@@ -104,10 +104,7 @@ fn who_asks_is_judged_by_the_list_and_what_was_decided() {
     );
     assert_eq!(Target::default().judge(ours, asked, None), Judgement::Refused);
     let later = target(json!({"allowed_origins": [ours], "handshake": "callback"}));
-    assert_eq!(
-        later.judge(ours, asked, None),
-        Judgement::CalledBack(Rate::PerMinute(600))
-    );
+    assert_eq!(later.judge(ours, asked, None), Judgement::CalledBack);
     assert_eq!(later.judge(theirs, asked, None), Judgement::Refused);
     let by_hand = target(json!({"handshake": "operator"}));
     assert_eq!(by_hand.judge(theirs, asked, None), Judgement::Later);
@@ -118,6 +115,20 @@ fn who_asks_is_judged_by_the_list_and_what_was_decided() {
     assert_eq!(
         by_hand.judge(theirs, asked, Some(&granted)),
         Judgement::Granted(Rate::PerMinute(90))
+    );
+    // Whatever others are answered, that stays his word; and who was let in by the rules keeps to theirs.
+    for rules in [&answering, &later, &Target::default()] {
+        assert!(rules.lets_in(&granted));
+        assert_eq!(
+            rules.judge(theirs, asked, Some(&granted)),
+            Judgement::Granted(Rate::PerMinute(90))
+        );
+    }
+    let limited = target(json!({"handshake": "operator", "allowed_rate": 60}));
+    let by_rule = grant(ours, GrantState::Granted, 1);
+    assert_eq!(
+        limited.judge(ours, None, Some(&by_rule)),
+        Judgement::Granted(Rate::PerMinute(60))
     );
     let rejected = grant(theirs, GrantState::Rejected, 1);
     assert_eq!(by_hand.judge(theirs, asked, Some(&rejected)), Judgement::Refused);
@@ -144,6 +155,67 @@ fn only_listed_hosts_are_called_back() {
     }
 }
 
+/// WH-4.1-28: what was decided or changed since it asked counts.
+#[test]
+fn a_callback_that_waits_is_called_only_while_it_would_be_now() {
+    let ours = "tx.example";
+    let rules = json!({"allowed_origins": [ours], "handshake": "callback", "callback_hosts": ["cb.example", "cb.example:8443"]});
+    let calling = target(rules.clone());
+    let waiting = |host: &str| {
+        let mut asked = grant(ours, GrantState::Pending, 1);
+        asked.via = None;
+        asked.callback = Some(callback(host));
+        asked
+    };
+    assert!(calling.calls_back(&waiting("cb.example")) && calling.calls_back(&waiting("cb.example:8443")));
+    assert!(!calling.calls_back(&waiting("cb.example:553")) && !calling.calls_back(&waiting("other.example")));
+    for (name, value) in [
+        ("allowed_origins", json!(["other.example"])),
+        ("callback_hosts", json!(["other.example"])),
+        ("handshake", json!("operator")),
+        ("handshake", json!("answer")),
+    ] {
+        let mut changed = rules.clone();
+        changed[name] = value;
+        assert!(!target(changed.clone()).calls_back(&waiting("cb.example")), "{changed}");
+        // The operator's word does not depend on the rules.
+        let mut approved = waiting("other.example");
+        approved.decide(GrantState::Granted, None, Via::Operator, 2);
+        assert!(target(changed).calls_back(&approved));
+        approved.decide(GrantState::Rejected, None, Via::Operator, 3);
+        assert!(!calling.calls_back(&approved));
+    }
+}
+
+fn callback(host: &str) -> Callback {
+    Callback {
+        host: host.into(),
+        sealed: "sealed".into(),
+        state: CallbackState::Waiting,
+        attempts: 0,
+        next_at: Some(9),
+        detail: None,
+    }
+}
+
+/// With `*` whoever asks is granted: that must not undo what the operator decided.
+#[test]
+fn nobody_pushes_out_what_the_operator_decided() {
+    let sql = TestSql::default();
+    migrate(&sql, &[SCHEMA]).unwrap();
+    let mut rejected = grant("rejected.example", GrantState::Rejected, 0);
+    rejected.via = Some(Via::Operator);
+    save(&sql, &rejected).unwrap();
+    for n in 0..250 {
+        let mut stranger = grant(&format!("o{n}.example"), GrantState::Granted, n + 1);
+        stranger.via = Some(Via::Options);
+        save(&sql, &stranger).unwrap();
+    }
+    assert_eq!(all(&sql).unwrap().len(), 201);
+    let found = find(&sql, "rejected.example").unwrap().unwrap();
+    assert_eq!(found.state, GrantState::Rejected);
+}
+
 #[test]
 fn too_many_who_wait_make_room_and_never_for_those_who_were_decided_about() {
     let sql = TestSql::default();
@@ -162,14 +234,7 @@ fn too_many_who_wait_make_room_and_never_for_those_who_were_decided_about() {
     assert_eq!(kept.last().unwrap().origin, "old.example");
     assert_eq!(find(&sql, "o4.example").unwrap(), None);
     let mut decided = find(&sql, "o5.example").unwrap().unwrap();
-    decided.callback = Some(Callback {
-        host: "tx.example".into(),
-        sealed: "sealed".into(),
-        state: CallbackState::Waiting,
-        attempts: 0,
-        next_at: Some(9),
-        detail: None,
-    });
+    decided.callback = Some(callback("tx.example"));
     assert_eq!(callback_due(&[decided.clone()]), Some(9));
     decided.decide(GrantState::Rejected, None, Via::Operator, 50);
     save(&sql, &decided).unwrap();

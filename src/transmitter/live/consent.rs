@@ -82,6 +82,13 @@ impl Live {
         if !grant.is_required() || (grant.permits() && !gone) || self.need() == Need::Registration {
             return Ok(false);
         }
+        self.ask_anew(sql, now)?;
+        Ok(true)
+    }
+
+    /// Asks the endpoint once more. One that was gone is asked as if nobody had asked it before.
+    fn ask_anew(&mut self, sql: &dyn Sql, now: u64) -> Result<(), SqlError> {
+        let gone = self.courier.hold().is_some_and(|hold| hold.reason == HoldReason::Gone);
         if gone {
             self.courier.start_afresh();
         }
@@ -89,8 +96,7 @@ impl Live {
         self.change_grant(sql, now, |grant| match gone {
             true => grant.require(&rules, now),
             false => grant.ask_again(&rules, now),
-        })?;
-        Ok(true)
+        })
     }
 
     /// Asks for a higher rate than was asked for before, while the grant of the old one stands.
@@ -116,35 +122,59 @@ impl Live {
         })
     }
 
-    /// The question that is due now, if one is.
-    pub fn question(&self, now: u64) -> Option<Ask> {
-        let configuration = &self.stream.configuration;
-        match &configuration.delivery {
-            Delivery::Push { endpoint_url, .. } if self.stream.grant.asks(now) => Some(Ask {
-                endpoint_url: endpoint_url.clone(),
-                issuer: configuration.iss.clone(),
-                origin: self.origin(),
-                rate: self.request_rate(),
-            }),
-            _ => None,
-        }
+    /// When the endpoint is asked next. It is a request like any other: it keeps to the rate (WH-4.2-30) and waits until the
+    /// instant that the endpoint named (WH-2.2-10), and one that is gone is asked nothing (WH-2.2-7).
+    pub fn question_at(&self, now: u64) -> Option<u64> {
+        let at = self.stream.grant.asks_at()?;
+        let held = match self.courier.hold() {
+            Some(hold) if hold.reason == HoldReason::Gone => return None,
+            Some(hold) if hold.reason == HoldReason::RetryAfter => hold.until,
+            _ => 0,
+        };
+        let paced = self.courier.pace(now).map_or(0, |(_, next_at)| next_at);
+        Some(at.max(held).max(paced))
     }
 
-    /// The question is not asked before then.
-    pub fn postpone_question(&mut self, sql: &dyn Sql, until: u64) -> Result<(), SqlError> {
-        self.stream.grant.postpone(until);
+    /// The question that is due now, if one is. It is paid for, so that no push takes its turn: see
+    /// [`Live::give_question_back`].
+    pub fn question(&mut self, now: u64) -> Option<Ask> {
+        let ask = self
+            .ask()
+            .filter(|_| self.question_at(now).is_some_and(|at| at <= now))?;
+        self.courier.pay(now);
+        Some(ask)
+    }
+
+    /// It was not asked after all.
+    pub fn give_question_back(&mut self, now: u64) {
+        self.courier.give_back(now);
+    }
+
+    fn ask(&self) -> Option<Ask> {
+        let configuration = &self.stream.configuration;
+        Some(Ask {
+            endpoint_url: self.endpoint_url()?.to_owned(),
+            issuer: configuration.iss.clone(),
+            origin: self.origin(),
+            rate: self.request_rate(),
+        })
+    }
+
+    /// The question is not asked before `at`.
+    pub fn postpone_question(&mut self, sql: &dyn Sql, at: u64, now: u64) -> Result<(), SqlError> {
+        self.stream.grant.postpone(at, now);
         self.stream.save(sql)
     }
 
-    /// Writes an attempt down before it leaves, so that the callback is known when it comes first (WH-4.1-13). It counts
-    /// against the rate (WH-4.2-30). False when the stream was changed since the question was due: nothing is asked then.
+    /// Writes an attempt down before it leaves, so that the callback is known when it comes first (WH-4.1-13). False when the
+    /// stream was changed since the question was due: nothing is asked then.
     pub fn begin_question(&mut self, sql: &dyn Sql, ask: &Ask, secret: &str, now: u64) -> Result<bool, SqlError> {
-        if self.question(now).as_ref() != Some(ask) {
+        let asks = self.stream.grant.asks_at().is_some_and(|at| at <= now);
+        if !asks || self.ask().as_ref() != Some(ask) {
             return Ok(false);
         }
         self.stream.grant.begin(secret, ask.rate, &self.rules.consent, now);
         self.stream.save(sql)?;
-        self.courier.pay(now);
         if self.courier.must_keep() {
             self.flush(sql, now)?;
         }
@@ -215,8 +245,12 @@ impl Live {
             return Ok(false);
         }
         let (rules, asked) = (self.rules.consent, self.request_rate());
+        if matches!(action, GrantAction::Ask) {
+            self.ask_anew(sql, now)?;
+            return Ok(true);
+        }
         self.change_grant(sql, now, |grant| match action {
-            GrantAction::Ask => grant.ask_again(&rules, now),
+            GrantAction::Ask => {}
             GrantAction::Grant { allowed_rate } => {
                 grant.grant_by_hand(allowed_rate.unwrap_or(Rate::PerMinute(asked)), &rules, now);
             }
@@ -301,7 +335,7 @@ impl Live {
             "handshake": grant.handshake.as_ref().map(|handshake| json!({
                 "asked_at": handshake.asked_at,
                 "attempts": handshake.attempts,
-                "next_attempt_at": handshake.next_at,
+                "next_attempt_at": self.question_at(now),
                 "callback_until": handshake.until,
             })),
             "exchange": exchange,
