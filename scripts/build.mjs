@@ -38,6 +38,7 @@ export async function build(profile) {
     // Where a panic happened is part of the wasm. Where crates lie on the machine that built it is nobody's business.
     const cargoHome = process.env.CARGO_HOME ?? path.join(os.homedir(), '.cargo');
     env.RUSTFLAGS = `${process.env.RUSTFLAGS ?? ''} --remap-path-prefix=${cargoHome}/registry/src/=`.trim();
+    if (known.optimise) env.RUSTFLAGS += ` ${INLINING.map((option) => `-Cllvm-args=${option}`).join(' ')}`;
     const { output } = await run(tools.workerBuild, [...known.flags, '--out-dir', directory], { env });
     showWarnings(output);
     if (known.optimise) await optimise(directory, tools.env.WASM_OPT_BIN);
@@ -52,6 +53,12 @@ const FEATURES = ['bulk-memory', 'exception-handling', 'multivalue', 'mutable-gl
 
 /** A function with one caller is inlined there when it is smaller than this. Without a bound, functions of 70 KB come about that compress badly. */
 const INLINE_BELOW = 20;
+
+/**
+ * What LLVM takes instructions and calls to cost when it decides what to inline; it sets that against 15,000 for a function
+ * with one caller, so such a function goes there when it is smaller than some 24 instructions. See INLINE_BELOW.
+ */
+const INLINING = ['-inline-instr-cost=600', '-inline-call-penalty=900', '-inline-threshold=-600'];
 
 /**
  * Optimises for size and drops the names of functions. worker-build's own step would keep them. Nothing of Rust's lies in the
