@@ -35,7 +35,8 @@ async fn write<T: Serialize>(env: &Env, key: &str, value: &T, ttl_s: Option<u64>
     let fault = |error: &dyn std::fmt::Display| ApiError::internal("kv", error);
     let text = serde_json::to_string(value).map_err(|error| fault(&error))?;
     let store = env.kv("CONFIG").map_err(|error| fault(&error))?;
-    let put = store.put(key, text).map_err(|error| fault(&error))?;
+    // As bytes: for a text the library has all that it takes to write any value as one.
+    let put = store.put_bytes(key, text.as_bytes()).map_err(|error| fault(&error))?;
     let put = match ttl_s {
         Some(seconds) => put.expiration_ttl(seconds),
         None => put,
