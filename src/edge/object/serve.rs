@@ -1,6 +1,7 @@
 //! The object's side of a call, and what all objects do alike.
 
 use std::cell::Cell;
+use std::fmt::Display;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -38,13 +39,18 @@ where
 }
 
 /// Logs a fault of ours and says no more than that.
-pub fn fault(what: &str, error: impl ToString) -> Refusal {
+pub fn fault(what: &str, error: impl Display) -> Refusal {
+    log_fault(what, &error);
+    Refusal::Internal
+}
+
+/// Apart from `fault`, which is compiled for each kind of error.
+fn log_fault(what: &str, error: &dyn Display) {
     log::line(
         Level::Error,
         "object_fault",
         json!({"what": what, "error": error.to_string()}),
     );
-    Refusal::Internal
 }
 
 impl From<SqlError> for Refusal {

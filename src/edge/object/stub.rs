@@ -104,6 +104,12 @@ impl ObjectStub {
     }
 
     /// As [`ObjectStub::tell`], for a command that was serialised once for several objects.
+        let answer = self.call(body).await?;
+        record::read(&answer).map_err(|error| ApiError::internal("reply", error))
+    }
+
+    /// Apart from `send`, which is compiled for each kind of reply.
+    async fn call(&self, body: &str) -> Result<String, ApiError> {
     pub async fn send<R: Record>(&self, body: &str) -> Result<Answer<R>, ApiError> {
         let unreachable = |error: &dyn std::fmt::Display| {
             ApiError::internal("object", error);
@@ -118,11 +124,10 @@ impl ObjectStub {
             let mut response = self.stub.fetch_with_request(request.into()).await?;
             response.text().await
         };
-        let answer = match select(Box::pin(call), Delay::from(TIMEOUT)).await {
-            Either::Left((answer, _)) => answer.map_err(|error| unreachable(&error))?,
-            Either::Right(_) => return Err(unreachable(&"timeout")),
-        };
-        record::read(&answer).map_err(|error| ApiError::internal("reply", error))
+        match select(Box::pin(call), Delay::from(TIMEOUT)).await {
+            Either::Left((answer, _)) => answer.map_err(|error| unreachable(&error)),
+            Either::Right(_) => Err(unreachable(&"timeout")),
+        }
     }
 }
 
