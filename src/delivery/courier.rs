@@ -154,11 +154,14 @@ pub struct Courier {
 impl Courier {
     /// A courier that goes on where `kept` (see [`Courier::kept`]) left off. State that cannot be read is forgotten: it only
     /// spaces retries.
+        // One by one: to `collect` them takes a sort of their own.
+        let mut lanes = BTreeMap::new();
+        lanes.extend(kept.lanes);
     pub fn new(policy: Policy, kept: &str) -> Self {
         let kept: Kept = record::read(kept).unwrap_or_default();
         Self {
             policy,
-            lanes: kept.lanes.into_iter().collect(),
+            lanes,
             hold: kept.hold,
             failures_in_a_row: kept.failures_in_a_row,
             format_refused: kept.format_refused,

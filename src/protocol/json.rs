@@ -87,6 +87,13 @@ pub(super) fn append<T: Serialize + ?Sized>(out: &mut Vec<u8>, before: &[u8], va
     let _ = serde_json::to_writer(out, value);
 }
 
+/// An object of these members, put in one by one: to `collect` them, sorting is compiled anew for each place that does.
+pub fn object(members: impl Iterator<Item = (String, Value)>) -> Map<String, Value> {
+    let mut object = Map::new();
+    object.extend(members);
+    object
+}
+
 /// Sets a member of what is known to be an object; anything else stays as it is.
 pub fn put(object: &mut Value, name: &str, value: impl Into<Value>) {
     if let Some(members) = object.as_object_mut() {

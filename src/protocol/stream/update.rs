@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::{
     Configuration, Delivery, MAX_EVENTS_REQUESTED, StreamError, TRANSMITTER_MEMBERS, description, events_requested,
     stream_id,
+use crate::protocol::json;
 };
 use crate::protocol::problem::{self, Invalid, Problem};
 use crate::protocol::record::Record;
@@ -52,15 +53,14 @@ impl UpdateRequest {
         let expected = members
             .iter()
             .filter(|(name, _)| *name != "stream_id" && TRANSMITTER_MEMBERS.contains(&name.as_str()))
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect();
+            .map(|(name, value)| (name.clone(), value.clone()));
         Ok(UpdateRequest {
             stream_id,
             delivery,
             poll_url,
             events_requested: problem::optional(members, "events_requested", events_requested)?,
             description: problem::optional(members, "description", description)?,
-            expected,
+            expected: json::object(expected),
         })
     }
 
