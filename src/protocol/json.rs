@@ -139,7 +139,7 @@ fn write_canonical(value: &Value, out: &mut Vec<u8>) {
 }
 
 /// Writing to memory does not fail.
-fn write_scalar<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
+pub(super) fn write_scalar<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
     let _ = serde_json::to_writer(out, value);
 }
 

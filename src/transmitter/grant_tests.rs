@@ -264,7 +264,7 @@ fn others_of_the_same_host_come_first() {
     grant.postpone(NOW + 700);
     assert!(!grant.asks(NOW + 699) && grant.asks(NOW + 700));
     assert_eq!(grant.due_at(), Some(NOW + 700));
-    let text = serde_json::to_string(&granted()).unwrap();
+    let text = crate::protocol::record::text(&granted());
     assert_eq!(crate::protocol::record::read::<Grant>(&text), Ok(granted()));
     assert_eq!(crate::protocol::record::read::<Grant>("{}"), Ok(Grant::default()));
 }

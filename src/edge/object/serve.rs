@@ -6,7 +6,6 @@ use std::future::Future;
 use std::pin::Pin;
 
 use js_sys::{Function, Reflect};
-use serde::Serialize;
 use serde_json::json;
 use wasm_bindgen::{JsCast, JsValue};
 use worker::{Request, Response, ScheduledTime, State};
@@ -26,7 +25,7 @@ use crate::protocol::record::{self, Record};
 pub async fn serve<C, R, F>(mut request: Request, carry_out: impl FnOnce(Addressed<C>) -> F) -> worker::Result<Response>
 where
     C: Record,
-    R: Serialize,
+    R: Record,
     F: Future<Output = Answer<R>>,
 {
     let body = request.text().await?;
@@ -34,8 +33,7 @@ where
         Ok(command) => carry_out(command).await,
         Err(error) => Err(fault("command", error)),
     };
-    let text = serde_json::to_string(&answer).map_err(|error| worker::Error::RustError(error.to_string()))?;
-    Response::ok(text)
+    Response::ok(record::text(&answer))
 }
 
 /// Logs a fault of ours and says no more than that.

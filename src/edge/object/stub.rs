@@ -1,7 +1,6 @@
 //! The caller's side of an object: a command out, a reply back.
 
 use futures_util::future::{Either, select};
-use serde::Serialize;
 use std::time::Duration;
 use wasm_bindgen::JsValue;
 use web_sys::{Request, RequestInit};
@@ -25,7 +24,7 @@ pub struct ObjectStub {
 }
 
 /// A command and what answers it.
-pub trait Command: Serialize + Sized {
+pub trait Command: Record {
     type Reply: Record;
 }
 
@@ -100,17 +99,17 @@ impl ObjectStub {
             client_id: self.client_id.clone(),
             command,
         };
-        self.send(&text(&addressed)?).await
+        self.send(&record::text(&addressed)).await
     }
 
     /// As [`ObjectStub::tell`], for a command that was serialised once for several objects.
+    pub async fn send<R: Record>(&self, body: &str) -> Result<Answer<R>, ApiError> {
         let answer = self.call(body).await?;
         record::read(&answer).map_err(|error| ApiError::internal("reply", error))
     }
 
     /// Apart from `send`, which is compiled for each kind of reply.
     async fn call(&self, body: &str) -> Result<String, ApiError> {
-    pub async fn send<R: Record>(&self, body: &str) -> Result<Answer<R>, ApiError> {
         let unreachable = |error: &dyn std::fmt::Display| {
             ApiError::internal("object", error);
             ApiError::unavailable("A part of the service did not answer.", 1)
@@ -129,9 +128,4 @@ impl ObjectStub {
             Either::Right(_) => Err(unreachable(&"timeout")),
         }
     }
-}
-
-/// A command as it travels.
-pub fn text<C: Serialize>(command: &Addressed<C>) -> Result<String, ApiError> {
-    serde_json::to_string(command).map_err(|error| ApiError::internal("command", error))
 }
