@@ -67,7 +67,7 @@ const INLINING = ['-inline-instr-cost=600', '-inline-call-penalty=900', '-inline
 async function optimise(directory, wasmOpt) {
   const wasm = inRoot(directory, 'index_bg.wasm');
   const pass = (...flags) => run(wasmOpt, [wasm, '-o', wasm, ...flags, '--strip-debug', ...FEATURES.map((feature) => `--enable-${feature}`)]);
-  await pass('-Os', `--one-caller-inline-max-function-size=${INLINE_BELOW}`, '--low-memory-unused');
+  await pass('-Os', '--converge', `--one-caller-inline-max-function-size=${INLINE_BELOW}`, '--low-memory-unused');
   fs.writeFileSync(wasm, namedByLikeness(fs.readFileSync(wasm)));
   // Without what -Os does on writing, the wasm would grow again.
   await pass('--reorder-functions-by-name', '--optimize-level=2', '--shrink-level=1', '--generate-stack-ir', '--optimize-stack-ir');
