@@ -56,9 +56,9 @@ const INLINE_BELOW = 20;
 
 /**
  * What LLVM takes instructions and calls to cost when it decides what to inline; it sets that against 15,000 for a function
- * with one caller, so such a function goes there when it is smaller than 25 instructions. See INLINE_BELOW.
+ * with one caller, so such a function goes there when it is smaller than some 24 instructions. See INLINE_BELOW.
  */
-const INLINING = ['-inline-instr-cost=600', '-inline-call-penalty=600', '-inline-threshold=-600'];
+const INLINING = ['-inline-instr-cost=600', '-inline-call-penalty=900', '-inline-threshold=-600'];
 
 /**
  * Optimises for size and drops the names of functions. worker-build's own step would keep them. Nothing of Rust's lies in the
@@ -67,7 +67,7 @@ const INLINING = ['-inline-instr-cost=600', '-inline-call-penalty=600', '-inline
 async function optimise(directory, wasmOpt) {
   const wasm = inRoot(directory, 'index_bg.wasm');
   const pass = (...flags) => run(wasmOpt, [wasm, '-o', wasm, ...flags, '--strip-debug', ...FEATURES.map((feature) => `--enable-${feature}`)]);
-  await pass('-Os', `--one-caller-inline-max-function-size=${INLINE_BELOW}`, '--low-memory-unused');
+  await pass('-Os', '--converge', `--one-caller-inline-max-function-size=${INLINE_BELOW}`, '--low-memory-unused');
   fs.writeFileSync(wasm, namedByLikeness(fs.readFileSync(wasm)));
   // Without what -Os does on writing, the wasm would grow again.
   await pass('--reorder-functions-by-name', '--optimize-level=2', '--shrink-level=1', '--generate-stack-ir', '--optimize-stack-ir');

@@ -1,11 +1,11 @@
-//! `#[derive(Record)]`: reads a record back from the JSON that serde's `Serialize` wrote. It understands those of serde's
-//! attributes that Heliograph's records have: `rename`, `rename_all = "snake_case"` or `"lowercase"` or `"UPPERCASE"`,
-//! `default`; the others concern writing only. Why there is a reader of our own is told in `src/protocol/record.rs`.
+//! `#[derive(Record)]`: writes a record as the JSON that serde's `Serialize` would write, and reads it back. It understands
+//! those of serde's attributes that Heliograph's records have: `rename`, `rename_all = "snake_case"` or `"lowercase"` or
+//! `"UPPERCASE"`, `default`, `skip_serializing_if`. Why there is something of our own is told in `src/protocol/record.rs`.
 
 use proc_macro::TokenStream;
 use proc_macro2::TokenStream as Tokens;
 use quote::quote;
-use syn::{Attribute, Data, DeriveInput, Error, Field, Fields, Ident, LitStr, Result, Variant, parse_macro_input};
+use syn::{Attribute, Data, DeriveInput, Error, Field, Fields, Ident, LitStr, Path, Result, Variant, parse_macro_input};
 
 #[proc_macro_derive(Record, attributes(serde))]
 pub fn derive_record(input: TokenStream) -> TokenStream {
@@ -15,27 +15,33 @@ pub fn derive_record(input: TokenStream) -> TokenStream {
 
 fn record(input: &DeriveInput) -> Result<Tokens> {
     let name = &input.ident;
-    let body = match &input.data {
+    let (written, body) = match &input.data {
         Data::Struct(data) => {
             let read = read_fields(&data.fields, &quote!(Self))?;
-            quote! { Ok(#read) }
+            let (pattern, written) = (pattern(&data.fields), write_fields(&data.fields)?);
+            (quote! { let Self #pattern = self; #written }, quote! { Ok(#read) })
         }
         Data::Enum(data) => {
             let rename_all = Options::of(&input.attrs)?.rename_all;
             let arms = data.variants.iter().map(|variant| arm(variant, rename_all.as_deref()));
-            let arms = arms.collect::<Result<Vec<_>>>()?;
-            quote! {
+            let (writing, arms): (Vec<_>, Vec<_>) = arms.collect::<Result<Vec<_>>>()?.into_iter().unzip();
+            let read = quote! {
                 let (name, value) = crate::protocol::record::variant(value)?;
                 match name.as_str() {
                     #(#arms)*
                     _ => Err(crate::protocol::record::Malformed),
                 }
-            }
+            };
+            (quote! { match self { #(#writing)* } }, read)
         }
         Data::Union(_) => return Err(Error::new_spanned(name, "a record is a struct or an enum")),
     };
     Ok(quote! {
         impl crate::protocol::record::Record for #name {
+            fn write(&self, out: &mut ::std::vec::Vec<u8>) {
+                #written
+            }
+
             fn from_json(
                 value: ::serde_json::Value,
             ) -> ::core::result::Result<Self, crate::protocol::record::Malformed> {
@@ -45,14 +51,72 @@ fn record(input: &DeriveInput) -> Result<Tokens> {
     })
 }
 
-fn arm(variant: &Variant, rename_all: Option<&str>) -> Result<Tokens> {
+/// How a variant is written, and how it is read.
+fn arm(variant: &Variant, rename_all: Option<&str>) -> Result<(Tokens, Tokens)> {
     let ident = &variant.ident;
     let name = match Options::of(&variant.attrs)?.rename {
         Some(name) => name,
         None => renamed(ident, rename_all)?,
     };
     let read = read_fields(&variant.fields, &quote!(Self::#ident))?;
-    Ok(quote! { #name => Ok(#read), })
+    let (pattern, written) = (pattern(&variant.fields), write_fields(&variant.fields)?);
+    let writing = match &variant.fields {
+        Fields::Unit => quote! { Self::#ident => crate::protocol::record::plain_variant(out, #name), },
+        _ => quote! {
+            Self::#ident #pattern => {
+                crate::protocol::record::holding_variant(out, #name);
+                #written
+                out.push(b'}');
+            }
+        },
+    };
+    Ok((writing, quote! { #name => Ok(#read), }))
+}
+
+/// Gives each field a name of its own. An unnamed one is `value`.
+fn pattern(fields: &Fields) -> Tokens {
+    match fields {
+        Fields::Unit => quote!(),
+        Fields::Unnamed(_) => quote! { (value) },
+        Fields::Named(fields) => {
+            let names = fields.named.iter().map(|field| &field.ident);
+            quote! { { #(#names),* } }
+        }
+    }
+}
+
+/// Statements that write what the pattern has named.
+fn write_fields(fields: &Fields) -> Result<Tokens> {
+    match fields {
+        Fields::Unit => Ok(quote!()),
+        Fields::Unnamed(_) => Ok(quote! { crate::protocol::record::Record::write(value, out); }),
+        Fields::Named(fields) => {
+            let writes = fields.named.iter().map(write_field).collect::<Result<Vec<_>>>()?;
+            Ok(quote! {
+                out.push(b'{');
+                #(#writes)*
+                out.push(b'}');
+            })
+        }
+    }
+}
+
+fn write_field(field: &Field) -> Result<Tokens> {
+    let ident = named(field)?;
+    let options = Options::of(&field.attrs)?;
+    let name = options.rename.unwrap_or_else(|| ident.to_string());
+    let written = quote! {
+        crate::protocol::record::member(out, #name);
+        crate::protocol::record::Record::write(#ident, out);
+    };
+    Ok(match options.skip_if {
+        Some(skip) => quote! { if !#skip(#ident) { #written } },
+        None => written,
+    })
+}
+
+fn named(field: &Field) -> Result<&Ident> {
+    field.ident.as_ref().ok_or_else(|| Error::new_spanned(field, "a field without a name"))
 }
 
 fn renamed(ident: &Ident, rename_all: Option<&str>) -> Result<String> {
@@ -94,7 +158,7 @@ fn read_fields(fields: &Fields, what: &Tokens) -> Result<Tokens> {
 }
 
 fn read_field(field: &Field) -> Result<Tokens> {
-    let ident = field.ident.as_ref().ok_or_else(|| Error::new_spanned(field, "a field without a name"))?;
+    let ident = named(field)?;
     let options = Options::of(&field.attrs)?;
     let name = options.rename.unwrap_or_else(|| ident.to_string());
     Ok(if options.default {
@@ -110,6 +174,7 @@ struct Options {
     rename: Option<String>,
     rename_all: Option<String>,
     default: bool,
+    skip_if: Option<Path>,
 }
 
 impl Options {
@@ -124,7 +189,7 @@ impl Options {
                 } else if meta.path.is_ident("rename_all") {
                     options.rename_all = Some(meta.value()?.parse::<LitStr>()?.value());
                 } else if meta.path.is_ident("skip_serializing_if") {
-                    meta.value()?.parse::<LitStr>()?;
+                    options.skip_if = Some(meta.value()?.parse::<LitStr>()?.parse()?);
                 } else {
                     return Err(meta.error("is not supported in a record"));
                 }

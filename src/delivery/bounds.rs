@@ -1,11 +1,9 @@
 //! How much a stream may keep waiting. What goes beyond is refused when it is published, never dropped later.
 
-use serde::Serialize;
-
 use crate::protocol::record::Record;
 
 /// How much waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Record)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Record)]
 pub struct Queued {
     pub events: u64,
     /// As stored: claims and what is kept beside them.

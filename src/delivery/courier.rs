@@ -10,8 +10,6 @@ mod paced;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
-
 use crate::protocol::record::{self, Record};
 
 use super::answer::{FORMAT_REFUSED, HoldReason, Verdict};
@@ -43,7 +41,7 @@ pub struct Policy {
 }
 
 /// A lane whose first event fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Record)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Record)]
 struct Failing {
     /// Which event that is. The attempts are its own; the wait is the lane's.
     pos: Pos,
@@ -53,7 +51,7 @@ struct Failing {
 }
 
 /// Why and until when the whole stream waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Record)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Record)]
 pub struct Hold {
     pub reason: HoldReason,
     /// When the stream began to wait, through whatever probes failed since.
@@ -84,7 +82,7 @@ impl Hold {
 }
 
 /// The part that survives a restart, kept with the outbox's cursor.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Record)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Record)]
 struct Kept {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     lanes: Vec<(Lane, Failing)>,
@@ -156,9 +154,12 @@ impl Courier {
     /// spaces retries.
     pub fn new(policy: Policy, kept: &str) -> Self {
         let kept: Kept = record::read(kept).unwrap_or_default();
+        // One by one: to `collect` them takes a sort of their own.
+        let mut lanes = BTreeMap::new();
+        lanes.extend(kept.lanes);
         Self {
             policy,
-            lanes: kept.lanes.into_iter().collect(),
+            lanes,
             hold: kept.hold,
             failures_in_a_row: kept.failures_in_a_row,
             format_refused: kept.format_refused,
@@ -187,7 +188,7 @@ impl Courier {
         if kept == Kept::default() {
             return String::new();
         }
-        serde_json::to_string(&kept).unwrap_or_default()
+        record::text(&kept)
     }
 
     /// Why the stream waits, if it does.

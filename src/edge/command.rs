@@ -2,7 +2,6 @@
 //!
 //! Commands may carry secrets; nothing here implements `Debug`, so that none can be logged by accident.
 
-use serde::Serialize;
 use serde_json::Value;
 
 use crate::delivery::bounds::Queued;
@@ -13,7 +12,7 @@ use crate::protocol::jose::jws::Alg;
 use crate::protocol::metadata::DefaultSubjects;
 use crate::protocol::oauth::ScopeSet;
 use crate::protocol::operator_request::{GrantAction, OnDead, ReplayFrom};
-use crate::protocol::record::{Malformed, Members, Record};
+use crate::protocol::record::{self, Malformed, Members, Record};
 use crate::protocol::set::Audience;
 use crate::protocol::status::Status;
 use crate::protocol::stream::{CloudEvents, UpdateMode, UpdateRequest};
@@ -27,7 +26,6 @@ use crate::transmitter::stream::{Published, Stream};
 use crate::transmitter::terms::Terms;
 
 /// A command with whom it is for. An object of another tenant, or a stream of another client, is not found.
-#[derive(Serialize)]
 pub struct Addressed<C> {
     /// `None`: from somebody who knows the object's id and nothing else, as remote transmitters do.
     pub tenant: Option<String>,
@@ -37,6 +35,17 @@ pub struct Addressed<C> {
 }
 
 impl<C: Record> Record for Addressed<C> {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(b'{');
+        record::member(out, "tenant");
+        self.tenant.write(out);
+        record::member(out, "client_id");
+        self.client_id.write(out);
+        record::member(out, "command");
+        self.command.write(out);
+        out.push(b'}');
+    }
+
     fn from_json(value: Value) -> Result<Self, Malformed> {
         let mut members = Members::new(value)?;
         Ok(Self {
@@ -48,7 +57,7 @@ impl<C: Record> Record for Addressed<C> {
 }
 
 /// Why an object did not do what it was asked to. The Worker turns it into the standard's own error.
-#[derive(Serialize, Record)]
+#[derive(Record)]
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
     /// There is no such thing, or not for this caller: the same answer on purpose.
@@ -87,7 +96,7 @@ pub enum Refusal {
 pub type Answer<R> = Result<R, Refusal>;
 
 /// Commands to the object of a tenant.
-#[derive(Serialize, Record)]
+#[derive(Record)]
 #[serde(rename_all = "snake_case")]
 pub enum TenantCommand {
     /// Fixes the origin unless that was done before.
@@ -184,7 +193,7 @@ pub enum TenantCommand {
 }
 
 /// A stream to be created, checked by the Worker as far as it can.
-#[derive(Serialize, Record)]
+#[derive(Record)]
 pub struct NewStream {
     pub client_id: String,
     pub issuer: String,
@@ -199,7 +208,7 @@ pub struct NewStream {
 }
 
 /// A stream's receiver-supplied members to be changed. The secret among them travels apart.
-#[derive(Clone, Serialize, Record)]
+#[derive(Clone, Record)]
 pub struct StreamUpdate {
     pub client_id: String,
     pub issuer: String,
@@ -211,7 +220,7 @@ pub struct StreamUpdate {
 }
 
 /// A source to be created.
-#[derive(Serialize, Record)]
+#[derive(Record)]
 pub struct NewSource {
     pub issuer: String,
     pub audience: Audience,
@@ -222,7 +231,7 @@ pub struct NewSource {
 }
 
 /// What a tenant answers.
-#[derive(Serialize, Record)]
+#[derive(Record)]
 #[serde(rename_all = "snake_case")]
 pub enum TenantReply {
     Done,
@@ -258,7 +267,7 @@ pub enum TenantReply {
 }
 
 /// What the edge may know of a tenant without asking it.
-#[derive(Clone, Serialize, Record)]
+#[derive(Clone, Record)]
 pub struct TenantCopy {
     /// Only `default` knows it, once it is fixed.
     #[serde(default)]
@@ -268,7 +277,7 @@ pub struct TenantCopy {
 }
 
 /// A signing key as a tenant lends it to its streams.
-#[derive(Clone, Serialize, Record)]
+#[derive(Clone, Record)]
 pub struct SealedKey {
     pub kid: String,
     pub alg: Alg,
@@ -278,7 +287,7 @@ pub struct SealedKey {
 }
 
 /// Commands to the object of a stream.
-#[derive(Serialize, Record)]
+#[derive(Record)]
 #[serde(rename_all = "snake_case")]
 pub enum StreamCommand {
     Create {
@@ -380,7 +389,7 @@ pub enum StreamCommand {
 }
 
 /// A poll request on its way to the stream.
-#[derive(Serialize, Record)]
+#[derive(Record)]
 pub struct PollCommand {
     pub max_events: Option<u32>,
     pub return_immediately: bool,
@@ -390,7 +399,7 @@ pub struct PollCommand {
 }
 
 /// What a stream answers.
-#[derive(Serialize, Record)]
+#[derive(Record)]
 #[serde(rename_all = "snake_case")]
 pub enum StreamReply {
     Done,
@@ -420,7 +429,7 @@ pub enum StreamReply {
 }
 
 /// How a stream is doing.
-#[derive(Serialize, Record)]
+#[derive(Record)]
 pub struct Health {
     pub stream: Stream,
     pub status: Status,
@@ -445,7 +454,7 @@ pub struct Health {
 }
 
 /// What an object did since it woke: the platform charges for each of these.
-#[derive(Clone, Copy, Serialize, Record)]
+#[derive(Clone, Copy, Record)]
 pub struct Usage {
     pub requests: u64,
     pub alarms: u64,
@@ -457,7 +466,7 @@ pub struct Usage {
 }
 
 /// Commands to the object of a source.
-#[derive(Serialize, Record)]
+#[derive(Record)]
 #[serde(rename_all = "snake_case")]
 pub enum SourceCommand {
     Create {
@@ -490,7 +499,7 @@ pub enum SourceCommand {
 }
 
 /// Somebody who asks whether it may push to a source.
-#[derive(Serialize, Record)]
+#[derive(Record)]
 pub struct Asker {
     /// In compared form.
     pub origin: String,
@@ -503,7 +512,7 @@ pub struct Asker {
 }
 
 /// What a source answers.
-#[derive(Serialize, Record)]
+#[derive(Record)]
 #[serde(rename_all = "snake_case")]
 pub enum SourceReply {
     Done,
@@ -521,7 +530,7 @@ pub enum SourceReply {
 }
 
 /// What the edge needs to know of a source to judge a token.
-#[derive(Clone, Serialize, Record)]
+#[derive(Clone, Record)]
 pub struct SourceView {
     pub source: Source,
     pub keys: Option<FetchedKeys>,

@@ -1,6 +1,8 @@
 //! Every error an answer can have, mapped to HTTP in one place: the standard's own body where there is one, else problem
 //! details (RFC 9457).
 
+use std::fmt::Display;
+
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
@@ -135,12 +137,8 @@ impl ApiError {
     }
 
     /// Logs what was at fault and keeps it from the caller.
-    pub fn internal(what: &str, error: impl ToString) -> Self {
-        log::line(
-            Level::Error,
-            "internal_error",
-            json!({"what": what, "error": error.to_string()}),
-        );
+    pub fn internal(what: &str, error: impl Display) -> Self {
+        log_internal(what, &error);
         Self::Internal
     }
 
@@ -191,6 +189,15 @@ impl ApiError {
             retry_after_s: None,
         })
     }
+}
+
+/// Apart from [`ApiError::internal`], which is compiled for each kind of error.
+fn log_internal(what: &str, error: &dyn Display) {
+    log::line(
+        Level::Error,
+        "internal_error",
+        json!({"what": what, "error": error.to_string()}),
+    );
 }
 
 impl IntoResponse for ApiError {

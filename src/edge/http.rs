@@ -16,6 +16,8 @@ use web_sys::{AbortController, Headers, ReadableStreamDefaultReader, RequestInit
 use worker::Delay;
 use worker::wasm_bindgen_futures::JsFuture;
 
+use crate::protocol::record;
+
 use super::clock::now_ms;
 
 #[wasm_bindgen]
@@ -74,7 +76,7 @@ impl Incoming {
     /// Names in lower case, with their values. Taken over only when somebody looks.
     pub fn headers(&self) -> Vec<(String, String)> {
         let text = JSON::stringify(&Array::from(&self.headers)).map(String::from);
-        text.map_or_else(|_| Vec::new(), |text| serde_json::from_str(&text).unwrap_or_default())
+        text.map_or_else(|_| Vec::new(), |text| record::read(&text).unwrap_or_default())
     }
 
     pub fn header(&self, name: &str) -> Option<String> {

@@ -1,6 +1,5 @@
 //! Read copies at the edge. Written only by the object that owns the data; whoever reads must cope with an old one.
 
-use serde::Serialize;
 use worker::Env;
 
 use crate::protocol::record::{self, Record};
@@ -15,27 +14,25 @@ const COPY_TTL_S: u64 = 600;
 
 /// A copy, or nothing when there is none or it cannot be read: the object has the truth.
 pub async fn get<T: Record>(env: &Env, key: &str) -> Option<T> {
-    let text = env
-        .kv("CONFIG")
-        .ok()?
-        .get(key)
-        .cache_ttl(CACHE_TTL_S)
-        .text()
-        .await
-        .ok()??;
-    record::read(&text).ok()
+    record::read(&read(env, key).await?).ok()
+}
+
+/// Apart from `get`, which is compiled for each kind of copy.
+async fn read(env: &Env, key: &str) -> Option<String> {
+    let store = env.kv("CONFIG").ok()?;
+    store.get(key).cache_ttl(CACHE_TTL_S).text().await.ok()?
 }
 
 /// Writes a copy.
-pub async fn put<T: Serialize>(env: &Env, key: &str, value: &T) -> Result<(), ApiError> {
-    write(env, key, value, None).await
+pub async fn put<T: Record>(env: &Env, key: &str, value: &T) -> Result<(), ApiError> {
+    write(env, key, &record::text(value), None).await
 }
 
-async fn write<T: Serialize>(env: &Env, key: &str, value: &T, ttl_s: Option<u64>) -> Result<(), ApiError> {
+async fn write(env: &Env, key: &str, text: &str, ttl_s: Option<u64>) -> Result<(), ApiError> {
     let fault = |error: &dyn std::fmt::Display| ApiError::internal("kv", error);
-    let text = serde_json::to_string(value).map_err(|error| fault(&error))?;
     let store = env.kv("CONFIG").map_err(|error| fault(&error))?;
-    let put = store.put(key, text).map_err(|error| fault(&error))?;
+    // As bytes: for a text the library has all that it takes to write any value as one.
+    let put = store.put_bytes(key, text.as_bytes()).map_err(|error| fault(&error))?;
     let put = match ttl_s {
         Some(seconds) => put.expiration_ttl(seconds),
         None => put,
@@ -44,8 +41,8 @@ async fn write<T: Serialize>(env: &Env, key: &str, value: &T, ttl_s: Option<u64>
 }
 
 /// Writes a copy that goes away by itself: one that was written late, or not at all after a change, is not believed for ever.
-pub async fn put_for_a_while<T: Serialize>(env: &Env, key: &str, value: &T) -> Result<(), ApiError> {
-    write(env, key, value, Some(COPY_TTL_S)).await
+pub async fn put_for_a_while<T: Record>(env: &Env, key: &str, value: &T) -> Result<(), ApiError> {
+    write(env, key, &record::text(value), Some(COPY_TTL_S)).await
 }
 
 /// Takes a copy away.

@@ -13,14 +13,13 @@ pub async fn together<T>(futures: impl Iterator<Item = impl Future<Output = T>>)
     let slots: Vec<Cell<Option<T>>> = futures.iter().map(|_| Cell::new(None)).collect();
     {
         let filling = futures.into_iter().zip(&slots);
-        run(filling
-            .map(|(future, slot)| -> LocalBoxFuture<'_, ()> { Box::pin(async move { slot.set(Some(future.await)) }) }))
-        .await;
+        let filling = filling
+            .map(|(future, slot)| -> LocalBoxFuture<'_, ()> { Box::pin(async move { slot.set(Some(future.await)) }) });
+        run(filling.collect()).await;
     }
     slots.into_iter().filter_map(Cell::into_inner).collect()
 }
 
-async fn run<'a>(futures: impl Iterator<Item = LocalBoxFuture<'a, ()>>) {
-    let mut running: FuturesUnordered<LocalBoxFuture<'a, ()>> = futures.collect();
+async fn run(mut running: FuturesUnordered<LocalBoxFuture<'_, ()>>) {
     while running.next().await.is_some() {}
 }

@@ -41,7 +41,7 @@ pub enum HandshakeUse {
 }
 
 /// A client as registered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Record)]
+#[derive(Debug, Clone, PartialEq, Eq, Record)]
 pub struct ClientMetadata {
     pub client_name: String,
     pub scope: ScopeSet,
@@ -184,6 +184,7 @@ mod tests {
     use crate::protocol::endpoint_url::UrlError;
     use crate::protocol::mutate;
     use crate::protocol::oauth::ScopeError;
+    use crate::protocol::record;
     use serde_json::json;
 
     fn good() -> Value {
@@ -366,7 +367,7 @@ mod tests {
             };
             if let Ok(client) = parse(&body) {
                 accepted += 1;
-                let stored = serde_json::to_value(&client).unwrap();
+                let stored: Value = record::read(&record::text(&client)).unwrap();
                 assert_eq!(parse(&stored).as_ref(), Ok(&client), "{body}");
                 assert_eq!(ClientMetadata::from_json(stored).unwrap(), client, "{body}");
             }

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 use url::{Host, Url};
 
-use super::record::{Malformed, Record};
+use super::record::{self, Malformed, Record};
 
 /// Headers of requests and answers, in lower case.
 pub const REQUEST_ORIGIN: &str = "webhook-request-origin";
@@ -74,6 +74,13 @@ impl Serialize for Rate {
 }
 
 impl Record for Rate {
+    fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Unlimited => record::plain_variant(out, "*"),
+            Self::PerMinute(number) => number.write(out),
+        }
+    }
+
     fn from_json(value: Value) -> Result<Self, Malformed> {
         match value.as_u64().and_then(|number| u32::try_from(number).ok()) {
             Some(number) if number > 0 => Ok(Self::PerMinute(number)),

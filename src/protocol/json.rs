@@ -67,6 +67,12 @@ pub fn parse_strict(bytes: &[u8], max_depth: usize) -> Result<Value, JsonError> 
         })
 }
 
+/// Reads bytes without judging them; nothing where they are not JSON. As text: beside serde's reader of text, the one of bytes
+/// would be compiled, too.
+pub fn read(bytes: &[u8]) -> Option<Value> {
+    serde_json::from_str(std::str::from_utf8(bytes).ok()?).ok()
+}
+
 /// The same value always gives the same text: members sorted by name, no white space (SUBID-R-4).
 ///
 /// Numbers keep the form they were written in, so `1` and `1.0` differ. Strings compare by code point (SUBID-R-1).
@@ -85,6 +91,13 @@ pub fn to_bytes<T: Serialize>(value: &T) -> Vec<u8> {
 pub(super) fn append<T: Serialize + ?Sized>(out: &mut Vec<u8>, before: &[u8], value: &T) {
     out.extend_from_slice(before);
     let _ = serde_json::to_writer(out, value);
+}
+
+/// An object of these members, put in one by one: to `collect` them, sorting is compiled anew for each place that does.
+pub fn object(members: impl Iterator<Item = (String, Value)>) -> Map<String, Value> {
+    let mut object = Map::new();
+    object.extend(members);
+    object
 }
 
 /// Sets a member of what is known to be an object; anything else stays as it is.
@@ -132,7 +145,7 @@ fn write_canonical(value: &Value, out: &mut Vec<u8>) {
 }
 
 /// Writing to memory does not fail.
-fn write_scalar<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
+pub(super) fn write_scalar<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
     let _ = serde_json::to_writer(out, value);
 }
 

@@ -93,7 +93,7 @@ pub fn chosen_letters(value: &Value) -> Result<Option<[u8; 16]>, Invalid> {
 }
 
 /// Where a replay begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Record)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Record)]
 #[serde(rename_all = "snake_case")]
 pub enum ReplayFrom {
     /// With what was accepted at this instant (Unix milliseconds) or later.
@@ -169,7 +169,7 @@ pub fn overlap_ms(value: &Value) -> Result<u64, Invalid> {
 }
 
 /// What an operator does about a consent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Record)]
+#[derive(Debug, Clone, PartialEq, Eq, Record)]
 #[serde(rename_all = "snake_case")]
 pub enum GrantAction {
     /// The endpoint is asked anew.

@@ -1,6 +1,6 @@
 //! Poll delivery (RFC 8936): the request of a polling receiver and the answer with its SETs.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::json::{self, JsonError};
 use super::problem::{self, Invalid, Problem};
@@ -51,12 +51,13 @@ impl PollRequest {
 /// The answer: compact SETs under their `jti` (RFC 8936 2.3). `moreAvailable` is left out when false, because clients
 /// exist that cannot read it at all (pitfall 3).
 pub fn response(sets: &[(String, String)], more: bool) -> Value {
-    let sets: Map<String, Value> = sets.iter().map(|(jti, set)| (jti.clone(), json!(set))).collect();
+    let sets = json::object(sets.iter().map(|(jti, set)| (jti.clone(), json!(set))));
+    let mut response = json!({});
+    json::put(&mut response, "sets", sets);
     if more {
-        json!({"sets": sets, "moreAvailable": true})
-    } else {
-        json!({"sets": sets})
+        json::put(&mut response, "moreAvailable", true);
     }
+    response
 }
 
 /// A whole number from 0; one beyond our range asks for more than there can be, which is no reason to refuse.
@@ -104,6 +105,7 @@ fn set_errs(value: &Value) -> Result<Vec<(String, ErrorBody)>, Invalid> {
 mod tests {
     use super::*;
     use crate::protocol::set::SetErr;
+    use serde_json::Map;
 
     #[test]
     fn an_empty_request_is_a_long_poll_for_anything() {

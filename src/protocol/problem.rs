@@ -56,11 +56,16 @@ impl Invalid {
 
     /// A problem of the direct member `name`.
     pub fn at(name: impl Display, problem: Problem) -> Self {
-        Invalid::here(problem).under(name)
+        Invalid::here(problem).inside(&name)
     }
 
     /// The same finding seen from one level further out, where the value is the member or entry `name`.
     pub fn under(self, name: impl Display) -> Self {
+        self.inside(&name)
+    }
+
+    /// Apart from `under`, which is compiled for each kind of name.
+    fn inside(self, name: &dyn Display) -> Self {
         let name = name.to_string().replace('~', "~0").replace('/', "~1");
         Invalid {
             pointer: format!("/{name}{}", self.pointer),

@@ -1,26 +1,75 @@
-//! Reading back what we wrote ourselves: rows, and what the Worker and its objects say to each other. Written by serde, read by
-//! name from the parsed JSON.
+//! What we write and read back ourselves: rows, and what the Worker and its objects say to each other. Written in the form
+//! that serde gives to such types, read by name from the parsed JSON.
 //!
-//! The reader that serde derives is compiled once for each way in which it may be called, with every complaint it may have:
-//! for a hundred record types that was a quarter of the whole Worker. This one takes members out of a map and explains
-//! nothing: a record of our own that does not read is a fault of ours, and its place in the log says enough. Foreign text never
-//! comes here before [`super::json::parse_strict`] has read it.
+//! What serde derives is compiled once for each way in which it may be called, with every complaint it may have: for a hundred
+//! record types that was a quarter of the whole Worker. Here, writing is to memory and cannot fail. Reading takes members out
+//! of a map and explains nothing: a record of our own that does not read is a fault of ours, and its place in the log says
+//! enough. Foreign text never comes here before [`super::json::parse_strict`] has read it.
 
 pub use heliograph_record_derive::Record;
 use serde_json::{Map, Value};
+
+use super::json::write_scalar;
 
 /// A record that does not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the record does not have the shape it was written in")]
 pub struct Malformed;
 
-/// What can be read back. Members that are not known are passed over: a newer version may have written them.
+/// What can be written and read back. Members that are not known are passed over: a newer version may have written them.
 pub trait Record: Sized {
+    /// Appends the JSON text.
+    fn write(&self, out: &mut Vec<u8>);
+
     fn from_json(value: Value) -> Result<Self, Malformed>;
 
     /// What a member that is not there means.
     fn absent() -> Result<Self, Malformed> {
         Err(Malformed)
+    }
+}
+
+/// The JSON text of a record.
+pub fn text<T: Record>(record: &T) -> String {
+    let mut out = Vec::new();
+    record.write(&mut out);
+    String::from_utf8(out).unwrap_or_default()
+}
+
+/// Begins a member of the object that is being written. The name needs no escapes.
+pub fn member(out: &mut Vec<u8>, name: &str) {
+    if out.last() != Some(&b'{') {
+        out.push(b',');
+    }
+    out.push(b'"');
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
+}
+
+/// Writes an enum's variant that holds nothing.
+pub fn plain_variant(out: &mut Vec<u8>, name: &str) {
+    write_scalar(name, out);
+}
+
+/// Begins an enum's variant that holds something. A brace ends it.
+pub fn holding_variant(out: &mut Vec<u8>, name: &str) {
+    out.push(b'{');
+    member(out, name);
+}
+
+/// Writes an array.
+fn list<T: Record>(out: &mut Vec<u8>, items: &[T]) {
+    out.push(b'[');
+    for item in items {
+        next_entry(out);
+        item.write(out);
+    }
+    out.push(b']');
+}
+
+fn next_entry(out: &mut Vec<u8>) {
+    if out.last() != Some(&b'[') {
+        out.push(b',');
     }
 }
 
@@ -65,12 +114,20 @@ pub fn variant(value: Value) -> Result<(String, Value), Malformed> {
 }
 
 impl Record for Value {
+    fn write(&self, out: &mut Vec<u8>) {
+        write_scalar(self, out);
+    }
+
     fn from_json(value: Value) -> Result<Self, Malformed> {
         Ok(value)
     }
 }
 
 impl Record for String {
+    fn write(&self, out: &mut Vec<u8>) {
+        write_scalar(self, out);
+    }
+
     fn from_json(value: Value) -> Result<Self, Malformed> {
         match value {
             Value::String(text) => Ok(text),
@@ -80,12 +137,20 @@ impl Record for String {
 }
 
 impl Record for bool {
+    fn write(&self, out: &mut Vec<u8>) {
+        write_scalar(self, out);
+    }
+
     fn from_json(value: Value) -> Result<Self, Malformed> {
         value.as_bool().ok_or(Malformed)
     }
 }
 
 impl Record for i64 {
+    fn write(&self, out: &mut Vec<u8>) {
+        write_scalar(self, out);
+    }
+
     fn from_json(value: Value) -> Result<Self, Malformed> {
         value.as_i64().ok_or(Malformed)
     }
@@ -94,6 +159,10 @@ impl Record for i64 {
 macro_rules! unsigned {
     ($($number:ty)*) => {$(
         impl Record for $number {
+            fn write(&self, out: &mut Vec<u8>) {
+                write_scalar(self, out);
+            }
+
             fn from_json(value: Value) -> Result<Self, Malformed> {
                 value.as_u64().and_then(|number| Self::try_from(number).ok()).ok_or(Malformed)
             }
@@ -104,6 +173,10 @@ macro_rules! unsigned {
 unsigned!(u8 u32 u64 usize);
 
 impl Record for Map<String, Value> {
+    fn write(&self, out: &mut Vec<u8>) {
+        write_scalar(self, out);
+    }
+
     fn from_json(value: Value) -> Result<Self, Malformed> {
         match value {
             Value::Object(members) => Ok(members),
@@ -113,6 +186,13 @@ impl Record for Map<String, Value> {
 }
 
 impl<T: Record> Record for Option<T> {
+    fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Some(value) => value.write(out),
+            None => out.extend_from_slice(b"null"),
+        }
+    }
+
     fn from_json(value: Value) -> Result<Self, Malformed> {
         match value {
             Value::Null => Ok(None),
@@ -126,12 +206,20 @@ impl<T: Record> Record for Option<T> {
 }
 
 impl<T: Record> Record for Box<T> {
+    fn write(&self, out: &mut Vec<u8>) {
+        T::write(self, out);
+    }
+
     fn from_json(value: Value) -> Result<Self, Malformed> {
         T::from_json(value).map(Box::new)
     }
 }
 
 impl<T: Record> Record for Vec<T> {
+    fn write(&self, out: &mut Vec<u8>) {
+        list(out, self);
+    }
+
     fn from_json(value: Value) -> Result<Self, Malformed> {
         match value {
             Value::Array(items) => items.into_iter().map(T::from_json).collect(),
@@ -141,12 +229,24 @@ impl<T: Record> Record for Vec<T> {
 }
 
 impl<const N: usize> Record for [u8; N] {
+    fn write(&self, out: &mut Vec<u8>) {
+        list(out, self);
+    }
+
     fn from_json(value: Value) -> Result<Self, Malformed> {
         Self::try_from(Vec::from_json(value)?).map_err(|_| Malformed)
     }
 }
 
 impl<A: Record, B: Record> Record for (A, B) {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(b'[');
+        self.0.write(out);
+        next_entry(out);
+        self.1.write(out);
+        out.push(b']');
+    }
+
     fn from_json(value: Value) -> Result<Self, Malformed> {
         let [a, b] = entries(value)?;
         Ok((A::from_json(a)?, B::from_json(b)?))
@@ -154,6 +254,16 @@ impl<A: Record, B: Record> Record for (A, B) {
 }
 
 impl<A: Record, B: Record, C: Record> Record for (A, B, C) {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(b'[');
+        self.0.write(out);
+        next_entry(out);
+        self.1.write(out);
+        next_entry(out);
+        self.2.write(out);
+        out.push(b']');
+    }
+
     fn from_json(value: Value) -> Result<Self, Malformed> {
         let [a, b, c] = entries(value)?;
         Ok((A::from_json(a)?, B::from_json(b)?, C::from_json(c)?))
@@ -161,6 +271,20 @@ impl<A: Record, B: Record, C: Record> Record for (A, B, C) {
 }
 
 impl<T: Record, E: Record> Record for Result<T, E> {
+    fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Ok(value) => {
+                holding_variant(out, "Ok");
+                value.write(out);
+            }
+            Err(error) => {
+                holding_variant(out, "Err");
+                error.write(out);
+            }
+        }
+        out.push(b'}');
+    }
+
     fn from_json(value: Value) -> Result<Self, Malformed> {
         let (name, value) = variant(value)?;
         match name.as_str() {
@@ -239,7 +363,8 @@ mod tests {
                 why: None,
             },
         ] {
-            assert_eq!(read::<Kind>(&serde_json::to_string(&kind).unwrap()), Ok(kind));
+            assert_eq!(text(&kind), serde_json::to_string(&kind).unwrap());
+            assert_eq!(read::<Kind>(&text(&kind)), Ok(kind));
         }
     }
 

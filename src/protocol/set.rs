@@ -52,6 +52,13 @@ impl TryFrom<Value> for Audience {
 }
 
 impl Record for Audience {
+    fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Audience::One(value) => value.write(out),
+            Audience::Many(values) => values.write(out),
+        }
+    }
+
     fn from_json(value: Value) -> Result<Self, Malformed> {
         Self::try_from(value).map_err(|_| Malformed)
     }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::problem::{self, Invalid, Problem};
-use super::record::{Malformed, Record};
+use super::record::{self, Malformed, Record};
 use super::secret::Secret;
 use super::set::Audience;
 
@@ -74,6 +74,26 @@ impl TryFrom<Value> for Delivery {
 }
 
 impl Record for Delivery {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(b'{');
+        record::member(out, "method");
+        record::plain_variant(out, self.method());
+        if let Delivery::Push {
+            endpoint_url,
+            cloudevents,
+            ..
+        } = self
+        {
+            record::member(out, "endpoint_url");
+            endpoint_url.write(out);
+            if let Some(cloudevents) = cloudevents {
+                record::member(out, "cloudevents");
+                cloudevents.write(out);
+            }
+        }
+        out.push(b'}');
+    }
+
     fn from_json(value: Value) -> Result<Self, Malformed> {
         Self::try_from(value).map_err(|_| Malformed)
     }
@@ -219,7 +239,7 @@ pub fn events_delivered(requested: Option<&[String]>, supported: &[&str]) -> Vec
 }
 
 /// A stream's whole configuration, as stored. Like [`Delivery`] it serialises without the receiver's secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Record)]
+#[derive(Debug, Clone, PartialEq, Eq, Record)]
 pub struct Configuration {
     pub stream_id: String,
     pub iss: String,

@@ -3,7 +3,6 @@
 //! Every setting has a default, so that naming the tenant is enough. Stored settings are their JSON: what an older version did
 //! not know takes its default, what a newer one added is passed over.
 
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::event;
@@ -26,8 +25,7 @@ const READ_ONLY: [&str; 2] = ["issuer", "created_at"];
 
 /// The settings of a tenant. The names are those of the tenant's document; where a standard has a member of the name, it is
 /// that one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(into = "Value")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TenantSettings {
     /// `None`: all that are built in, of whichever version runs. See [`TenantSettings::events_supported`].
     pub events_supported: Option<Vec<String>>,
@@ -223,6 +221,10 @@ impl TryFrom<Value> for TenantSettings {
 }
 
 impl Record for TenantSettings {
+    fn write(&self, out: &mut Vec<u8>) {
+        Value::from(self.clone()).write(out);
+    }
+
     fn from_json(stored: Value) -> Result<Self, Malformed> {
         Self::try_from(stored).map_err(|_| Malformed)
     }

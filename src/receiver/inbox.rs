@@ -3,8 +3,9 @@
 //! De-duplication goes by issuer and `jti` and records only what was stored, together with it: an event that could not be
 //! stored is answered with an error and will be accepted when it comes again.
 
-use serde::Serialize;
 use sha2::{Digest, Sha256};
+
+use serde::Serialize;
 
 use crate::delivery::meta::Migration;
 use crate::delivery::sql::{Row, Sql, SqlError};
@@ -41,7 +42,7 @@ pub enum KeysFrom {
 }
 
 /// An accepted event to be stored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Record)]
+#[derive(Debug, Clone, PartialEq, Eq, Record)]
 pub struct Accepted {
     pub iss: String,
     pub jti: String,
@@ -51,7 +52,7 @@ pub struct Accepted {
 }
 
 /// A stored event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Record)]
+#[derive(Debug, Clone, PartialEq, Eq, Record)]
 pub struct Stored {
     pub seq: i64,
     /// When it was stored, in Unix milliseconds.
@@ -61,7 +62,7 @@ pub struct Stored {
 }
 
 /// What storing did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Record)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Record)]
 #[serde(rename_all = "snake_case")]
 pub enum StoreOutcome {
     Stored,
@@ -78,7 +79,7 @@ pub fn store(sql: &dyn Sql, event: &Accepted, now: u64) -> Result<StoreOutcome, 
     {
         return Ok(StoreOutcome::Duplicate);
     }
-    let intake = serde_json::to_string(&event.intake).map_err(|error| SqlError::corrupt("intake", error))?;
+    let intake = record::text(&event.intake);
     // Sequence numbers go on after everything was pruned: a reader's cursor must never point past new events.
     let seq = next_seq(sql)?;
     sql.exec(

@@ -1,12 +1,10 @@
 //! The keys of a transmitter we receive from: where they are, what they were when last fetched, when to fetch again.
 
-use serde::Serialize;
-
 use crate::protocol::record::Record;
 use serde_json::Value;
 
 /// Keys as last fetched.
-#[derive(Debug, Clone, PartialEq, Serialize, Record)]
+#[derive(Debug, Clone, PartialEq, Record)]
 pub struct FetchedKeys {
     /// From the transmitter's metadata.
     pub jwks_uri: String,

@@ -1,6 +1,5 @@
 //! A source: a remote transmitter's stream that we receive, and what binds its tokens to us.
 
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::delivery::meta::{self, Migration};
@@ -104,7 +103,7 @@ fn usable_keys(value: &Value) -> Result<Value, Invalid> {
 }
 
 /// A source as its object keeps it.
-#[derive(Debug, Clone, PartialEq, Serialize, Record)]
+#[derive(Debug, Clone, PartialEq, Record)]
 pub struct Source {
     pub source_id: String,
     pub tenant: String,
@@ -174,7 +173,7 @@ impl Source {
     /// Writes the source down, creating the tables in an empty object.
     pub fn save(&self, sql: &dyn Sql) -> Result<(), SqlError> {
         meta::migrate(sql, MIGRATIONS)?;
-        let text = serde_json::to_string(self).map_err(|error| SqlError::corrupt("source", error))?;
+        let text = record::text(self);
         meta::set(sql, "source", &text)
     }
 
@@ -192,7 +191,7 @@ impl Source {
 
 /// Keeps the transmitter's keys with the source.
 pub fn save_keys(sql: &dyn Sql, keys: &FetchedKeys) -> Result<(), SqlError> {
-    let text = serde_json::to_string(keys).map_err(|error| SqlError::corrupt("keys", error))?;
+    let text = record::text(keys);
     meta::set(sql, "keys", &text)
 }
 

@@ -55,7 +55,7 @@ impl CallbackMethod {
 }
 
 /// What the operator laid down for the handshake of a source.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Record)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Record)]
 pub struct Target {
     /// Host names in their compared form, or `*`. None: nobody is allowed, and nobody is asked who he is.
     #[serde(default)]
@@ -244,7 +244,7 @@ fn callback_host(value: &Value) -> Result<String, Invalid> {
 }
 
 /// What an operator does about an origin.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Record)]
+#[derive(Debug, Clone, PartialEq, Eq, Record)]
 pub struct Decision {
     pub origin: String,
     /// `None`: it is refused from here on.
@@ -253,7 +253,7 @@ pub struct Decision {
 }
 
 /// That an origin may push, at this rate or at what it asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Record)]
+#[derive(Debug, Clone, PartialEq, Eq, Record)]
 pub struct Approval {
     #[serde(default)]
     pub allowed_rate: Option<Rate>,

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use crate::protocol::cloudevent::{CloudEvent, Outgoing};
-use crate::protocol::json::parse_strict;
+use crate::protocol::json::{self, parse_strict};
 use crate::protocol::set::{Audience, Claims, Envelope};
 
 /// How a stored CloudEvent begins, and a SET's claims never do.
@@ -64,7 +64,7 @@ pub fn to_cloudevent(stored: &[u8], source: &str) -> Vec<u8> {
 
 /// The event type and the subject of a stored event, for whoever looks at it; null where there is none.
 pub fn type_and_subject(stored: &[u8]) -> (Value, Value) {
-    let mut document: Value = serde_json::from_slice(stored).unwrap_or_default();
+    let mut document = json::read(stored).unwrap_or_default();
     if is_cloudevent(stored) {
         let sub_id = document.pointer_mut("/data/sub_id").map(Value::take);
         return (member(&mut document, "type"), sub_id.unwrap_or_default());

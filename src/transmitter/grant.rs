@@ -1,8 +1,6 @@
 //! Whether an endpoint agreed to be pushed to, at which rate and for how long (design 5), as a state machine: who is asked when,
 //! and what answers, callbacks and the operator make of it.
 
-use serde::Serialize;
-
 use crate::protocol::handshake::{Answer, Rate};
 use crate::protocol::record::Record;
 
@@ -29,7 +27,7 @@ pub struct Rules {
 }
 
 /// How an endpoint stands to us.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Record)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, Record)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// It was registered beforehand, or there is none: the stream is polled.
@@ -59,7 +57,7 @@ impl State {
 }
 
 /// How a decision came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Record)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, Record)]
 #[serde(rename_all = "snake_case")]
 pub enum Via {
     Options,
@@ -69,7 +67,7 @@ pub enum Via {
 }
 
 /// A handshake under way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Record)]
+#[derive(Debug, Clone, PartialEq, Eq, Record)]
 pub struct Handshake {
     /// SHA-256 of the callbacks' secrets, in hex, newest last.
     #[serde(default)]
@@ -84,7 +82,7 @@ pub struct Handshake {
 }
 
 /// The standing of a stream's endpoint. Times in Unix milliseconds.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Record)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Record)]
 pub struct Grant {
     #[serde(default)]
     pub state: State,

@@ -305,7 +305,7 @@ fn others_of_the_same_host_come_first() {
         Some(NOW + 700 + RULES.window_ms),
         "it loses no time by that"
     );
-    let text = serde_json::to_string(&granted()).unwrap();
+    let text = crate::protocol::record::text(&granted());
     assert_eq!(crate::protocol::record::read::<Grant>(&text), Ok(granted()));
     assert_eq!(crate::protocol::record::read::<Grant>("{}"), Ok(Grant::default()));
 }

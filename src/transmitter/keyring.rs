@@ -1,6 +1,5 @@
 //! The signing keys of a tenant: which one signs, and which ones are published. Private parts are sealed before they come here.
 
-use serde::Serialize;
 use serde_json::Value;
 
 use crate::delivery::meta::Migration;
@@ -18,7 +17,7 @@ pub const SCHEMA: Migration = &[
 pub const OVERLAP_SCHEMA: Migration = &["ALTER TABLE signing_key ADD COLUMN signs_from INTEGER NOT NULL DEFAULT 0"];
 
 /// A signing key at rest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Record)]
+#[derive(Debug, Clone, PartialEq, Eq, Record)]
 pub struct SigningKey {
     pub kid: String,
     pub alg: Alg,

@@ -4,8 +4,6 @@
 //! Changes that span objects begin here with a row that says so and end here when the other object has done its part; the
 //! tenant's alarm finishes what a crash left in between.
 
-use serde::Serialize;
-
 use crate::delivery::meta::{self, Migration};
 use crate::delivery::sql::{Row, Sql, SqlError, Value};
 use crate::protocol::client::ClientMetadata;
@@ -49,7 +47,7 @@ const FIRST_SCHEMA: Migration = &[
 ];
 
 /// A registered client. Its secret is known only as a hash, apart from this.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Record)]
+#[derive(Debug, Clone, PartialEq, Eq, Record)]
 pub struct Client {
     pub client_id: String,
     /// RFC 7591 member names, as they were accepted.
@@ -59,7 +57,7 @@ pub struct Client {
 }
 
 /// What kind of object a child is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Record)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Record)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     Stream,
@@ -79,7 +77,7 @@ impl Kind {
 }
 
 /// How far a change that spans objects has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Record)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, Record)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// The other object may or may not exist yet; nobody was told of it.
@@ -100,7 +98,7 @@ impl State {
 }
 
 /// A stream or a source of the tenant, or another tenant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Record)]
+#[derive(Debug, Clone, PartialEq, Eq, Record)]
 pub struct Child {
     pub id: String,
     pub kind: Kind,
@@ -157,7 +155,7 @@ pub fn settings(sql: &dyn Sql) -> Result<TenantSettings, SqlError> {
 
 /// Sets the tenant's settings. All streams are behind from here on, until they are told.
 pub fn set_settings(sql: &dyn Sql, settings: &TenantSettings) -> Result<(), SqlError> {
-    let text = serde_json::to_string(settings).map_err(|error| SqlError::corrupt(SETTINGS, error))?;
+    let text = record::text(settings);
     meta::set(sql, SETTINGS, &text)?;
     let rev = next_rev(sql)?;
     meta::set(sql, SETTINGS_REV, &rev.to_string())
@@ -180,7 +178,7 @@ pub fn terms_rev(sql: &dyn Sql) -> Result<u64, SqlError> {
 
 /// Registers a client.
 pub fn add_client(sql: &dyn Sql, client: &Client, secret_hash: &[u8]) -> Result<(), SqlError> {
-    let metadata = serde_json::to_string(&client.metadata).map_err(|error| SqlError::corrupt("client", error))?;
+    let metadata = record::text(&client.metadata);
     sql.exec(
         "INSERT INTO client (client_id, secret_hash, created_at, metadata) VALUES (?, ?, ?, ?)",
         &[
@@ -195,7 +193,7 @@ pub fn add_client(sql: &dyn Sql, client: &Client, secret_hash: &[u8]) -> Result<
 
 /// Changes a client's metadata. Its streams are behind from here on.
 pub fn change_client(sql: &dyn Sql, client_id: &str, metadata: &ClientMetadata) -> Result<(), SqlError> {
-    let text = serde_json::to_string(metadata).map_err(|error| SqlError::corrupt("client", error))?;
+    let text = record::text(metadata);
     sql.exec(
         "UPDATE client SET metadata = ? WHERE client_id = ?",
         &[text.into(), client_id.into()],

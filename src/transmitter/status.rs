@@ -3,13 +3,11 @@
 //! Receiver, operator and we ourselves each have a wish; the strictest one counts and nobody's is overridden. A hold of
 //! delivery makes a stream paused that everybody wants enabled, until its own cause ends it.
 
-use serde::Serialize;
-
 use crate::protocol::record::Record;
 use crate::protocol::status::Status;
 
 /// What one party wants of a stream.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Record)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Record)]
 pub struct Wish {
     pub status: Status,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -36,7 +34,7 @@ impl Party {
 }
 
 /// The wishes of all parties.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Record)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Record)]
 pub struct Wishes {
     #[serde(default)]
     pub receiver: Wish,

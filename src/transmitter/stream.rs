@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::delivery::chunk::{Content, Jti, Lane, NewItem};
@@ -49,7 +48,7 @@ const RUN_SCHEMA: Migration = &[
 ];
 
 /// A stream, all but its outbox and its subjects. The receiver's secret is only here in sealed form.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Record)]
+#[derive(Debug, Clone, PartialEq, Eq, Record)]
 pub struct Stream {
     pub tenant: String,
     pub client_id: String,
@@ -84,7 +83,7 @@ pub struct Stream {
 }
 
 /// A secret for webhook signatures, as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Record)]
+#[derive(Debug, Clone, PartialEq, Eq, Record)]
 pub struct SealedSecret {
     pub sealed: String,
     /// Tells it from others: a part of its hash.
@@ -97,7 +96,7 @@ pub struct SealedSecret {
 const MAX_OLD_SECRETS: usize = 2;
 
 /// What the operator chose for the delivery of one stream.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Record)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Record)]
 pub struct Choices {
     /// Pushes in flight at once; `None` leaves it to the deployment's setting. 1 is strict order.
     #[serde(default)]
@@ -122,7 +121,7 @@ impl Stream {
     /// Writes the stream down, creating the tables in an empty object.
     pub fn save(&self, sql: &dyn Sql) -> Result<(), SqlError> {
         meta::migrate(sql, MIGRATIONS)?;
-        let text = serde_json::to_string(self).map_err(|error| SqlError::corrupt("stream", error))?;
+        let text = record::text(self);
         meta::set(sql, "stream", &text)
     }
 
@@ -380,7 +379,7 @@ fn parsed(text: &str) -> Value {
 
 /// An accepted event on its way to the streams, the same for each of them. Subject and event are written once: most streams
 /// have no need to look into them.
-#[derive(Debug, Clone, PartialEq, Serialize, Record)]
+#[derive(Debug, Clone, PartialEq, Record)]
 pub struct Published {
     /// Whose `id` it is.
     pub source: String,

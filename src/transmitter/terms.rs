@@ -1,8 +1,6 @@
 //! What the tenant's settings and the client's registration lay down for a stream. The tenant's object sends them to each of
 //! its streams, at creation and after every change.
 
-use serde::Serialize;
-
 use crate::protocol::client::{ClientMetadata, HandshakeUse};
 use crate::protocol::endpoint_url::still_registered;
 use crate::protocol::event::profile::Profile;
@@ -21,7 +19,7 @@ pub enum Need {
 }
 
 /// The terms of a stream.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Record)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Record)]
 pub struct Terms {
     /// Grows with every change in the tenant; older terms never replace newer ones.
     pub rev: u64,

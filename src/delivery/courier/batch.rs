@@ -94,7 +94,8 @@ impl Courier {
             return Ok(Vec::new());
         }
         let first = self.in_flight.get(&head).map(|(lane, _)| *lane);
-        let mut failed: BTreeSet<Lane> = first.into_iter().collect();
+        let mut failed: BTreeSet<Lane> = BTreeSet::new();
+        failed.extend(first);
         let mut deaths = Vec::new();
         for rider in &riders {
             let lane = self.in_flight.remove(rider).map(|(lane, _)| lane).unwrap_or_default();

@@ -1,7 +1,5 @@
 //! The rate that an endpoint granted, as the courier keeps it. Every request counts, whatever becomes of it (WH-4.2-30).
 
-use serde::Serialize;
-
 use super::Courier;
 use crate::delivery::pace::{Limit, Pace};
 use crate::protocol::record::Record;
@@ -14,7 +12,7 @@ const WHOLE: u64 = 1000;
 const MINUTE_MS: u64 = 60_000;
 
 /// The part that survives a restart.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Record)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Record)]
 pub struct Kept {
     reserved_us: u64,
     #[serde(default)]

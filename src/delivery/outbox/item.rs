@@ -3,13 +3,11 @@
 use std::ops::Range;
 use std::rc::Rc;
 
-use serde::Serialize;
-
 use crate::delivery::chunk::{self, Content, HEAD, Jti, Lane, NewItem};
 use crate::protocol::record::Record;
 
 /// The place of an event: its chunk, and its index in there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Record)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Record)]
 pub struct Pos {
     pub seq: i64,
     pub idx: u32,

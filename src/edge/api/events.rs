@@ -7,12 +7,12 @@ use serde_json::json;
 
 use crate::edge::command::{Addressed, Answer, Refusal, StreamCommand, StreamReply, TenantCommand, TenantReply};
 use crate::edge::error::{ApiError, json_response, no_store};
-use crate::edge::object::stub;
 use crate::edge::together::together;
 use crate::edge::{auth, body, random};
 use crate::protocol::cloudevent::{CloudEvent, ContentMode, is_cloudevent};
 use crate::protocol::event::publish::{NewEvent, PublishRequest};
 use crate::protocol::list::insert_sorted;
+use crate::protocol::record;
 use crate::transmitter::stream::Published;
 
 use super::call::Call;
@@ -65,11 +65,11 @@ pub async fn publish(call: Call) -> Result<Response, ApiError> {
         let detail = format!("{pointer} is not among the event types that this tenant supports");
         return Err(ApiError::at(&pointer, detail));
     }
-    let command = stub::text(&Addressed {
+    let command = record::text(&Addressed {
         tenant: Some(edge.tenant_name().to_owned()),
         client_id: None,
         command: StreamCommand::Append { events },
-    })?;
+    });
     let answers: Vec<Result<Answer<StreamReply>, ApiError>> = together(
         streams
             .iter()

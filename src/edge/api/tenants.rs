@@ -10,7 +10,7 @@ use crate::edge::command::{Refusal, TenantCommand, TenantCopy, TenantReply};
 use crate::edge::context::{self, Edge};
 use crate::edge::error::{ApiError, json_response, no_store};
 use crate::edge::object::stub;
-use crate::protocol::json::put;
+use crate::protocol::json::{self, put};
 use crate::protocol::tenant::{TenantSettings, is_tenant_name};
 use crate::transmitter::registry::Child;
 
@@ -141,11 +141,12 @@ async fn settings(edge: &Edge, tenant: &str, command: TenantCommand) -> Result<T
 }
 
 fn entry(child: &Child) -> serde_json::Map<String, Value> {
-    serde_json::Map::from_iter([
+    let members = [
         ("tenant".to_owned(), json!(child.id)),
         ("issuer".to_owned(), json!(child.label)),
         ("created_at".to_owned(), json!(child.created_at)),
-    ])
+    ];
+    json::object(members.into_iter())
 }
 
 fn document(child: &Child, settings: &TenantSettings) -> Value {

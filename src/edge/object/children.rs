@@ -1,6 +1,8 @@
 //! The objects that a tenant leads: its streams and sources, and for `default` the other tenants. A change that spans objects
 //! begins with a row that says so and ends with one; the alarm finishes what a crash left in between.
 
+use futures_util::future::LocalBoxFuture;
+
 use crate::delivery::meta;
 use crate::delivery::sql::SqlError;
 use crate::edge::clock::now_ms;
@@ -25,7 +27,7 @@ use crate::transmitter::status::Wishes;
 use crate::transmitter::stream::{Choices, Stream};
 use crate::transmitter::terms::Terms;
 
-use super::serve::{call_failed, fault};
+use super::serve::{boxed, call_failed, fault};
 use super::stub::{self, ObjectStub};
 use super::tenant::TenantObject;
 
@@ -116,7 +118,11 @@ impl TenantObject {
         };
         let object = self.stream_object(&stream.tenant, &child.id)?;
         let requested = stream.configuration.events_requested.as_deref();
-        let created = self.create_child(&child, requested, async || Ok(object.tell(command).await?.map(|_| ())));
+        let created = self.create_child(
+            &child,
+            requested,
+            boxed(async { Ok(object.tell(command).await?.map(|_| ())) }),
+        );
         match created.await {
             // Its client is gone, and then no token of it is good for anything.
             Err(Refusal::Gone) => Err(Refusal::UnknownClient),
@@ -268,8 +274,12 @@ impl TenantObject {
         };
         let object =
             stub::by_id(&self.env, "SOURCE", &source_id, Some(&tenant)).map_err(|error| call_failed(&error))?;
-        self.create_child(&child, None, async || Ok(object.tell(command).await?.map(|_| ())))
-            .await?;
+        self.create_child(
+            &child,
+            None,
+            boxed(async { Ok(object.tell(command).await?.map(|_| ())) }),
+        )
+        .await?;
         Ok(TenantReply::Source(Box::new(source)))
     }
 
@@ -279,7 +289,7 @@ impl TenantObject {
         &self,
         child: &Child,
         requested: Option<&[String]>,
-        create: impl AsyncFnOnce() -> Result<Answer<()>, ApiError>,
+        create: LocalBoxFuture<'_, Result<Answer<()>, ApiError>>,
     ) -> Answer<()> {
         let life = self.life.get();
         let tenant = registry::name(&self.sql)?;
@@ -288,7 +298,7 @@ impl TenantObject {
         self.busy.borrow_mut().insert(child.id.clone());
         let begun = registry::begin_child(&self.sql, child, requested);
         let created = match begun {
-            Ok(()) => create()
+            Ok(()) => create
                 .await
                 .map_err(|error| call_failed(&error))
                 .and_then(|answer| answer),

@@ -16,6 +16,7 @@ use crate::edge::http::{self, Incoming, NoAnswer, Outgoing, OutgoingHeaders, Tic
 use crate::protocol::cloudevent::{self, ContentMode};
 use crate::protocol::handshake::REQUEST_ORIGIN;
 use crate::protocol::jose::jws::{self, Alg, SigningHeader};
+use crate::protocol::json;
 use crate::protocol::push::{ErrorBody, clip};
 use crate::protocol::secret::Secret;
 use crate::protocol::set;
@@ -316,7 +317,7 @@ fn event_type(headers: &[(String, String)], body: &str) -> Option<String> {
         return event.get("type")?.as_str().map(str::to_owned);
     }
     let claims = Base64UrlUnpadded::decode_vec(body.split('.').nth(1)?).ok()?;
-    let claims: Value = serde_json::from_slice(&claims).ok()?;
+    let claims = json::read(&claims)?;
     claims.get("events")?.as_object()?.keys().next().cloned()
 }
 

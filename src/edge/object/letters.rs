@@ -10,7 +10,7 @@ use crate::delivery::dead_letters::{self, Chosen, DeadLetter};
 use crate::delivery::outbox::Search;
 use crate::edge::clock::now_ms;
 use crate::edge::command::{Answer, Refusal, StreamReply};
-use crate::protocol::json::put;
+use crate::protocol::json::{self, put};
 use crate::protocol::operator_request::ReplayFrom;
 use crate::protocol::set::jti_text;
 use crate::protocol::status::Status;
@@ -42,7 +42,7 @@ impl StreamObject {
         self.letters(|| {
             let letter = dead_letters::find(&self.sql, jti)?.ok_or(Refusal::NotFound)?;
             let mut answer = shown(&letter);
-            let claims: Option<Value> = serde_json::from_slice(&letter.item.claims).ok();
+            let claims = json::read(&letter.item.claims);
             put(&mut answer, "claims", json!(claims));
             Ok(StreamReply::Shown(answer))
         })

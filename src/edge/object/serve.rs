@@ -1,11 +1,11 @@
 //! The object's side of a call, and what all objects do alike.
 
 use std::cell::Cell;
+use std::fmt::Display;
 use std::future::Future;
 use std::pin::Pin;
 
 use js_sys::{Function, Reflect};
-use serde::Serialize;
 use serde_json::json;
 use wasm_bindgen::{JsCast, JsValue};
 use worker::{Request, Response, ScheduledTime, State};
@@ -25,7 +25,7 @@ use crate::protocol::record::{self, Record};
 pub async fn serve<C, R, F>(mut request: Request, carry_out: impl FnOnce(Addressed<C>) -> F) -> worker::Result<Response>
 where
     C: Record,
-    R: Serialize,
+    R: Record,
     F: Future<Output = Answer<R>>,
 {
     let body = request.text().await?;
@@ -33,18 +33,22 @@ where
         Ok(command) => carry_out(command).await,
         Err(error) => Err(fault("command", error)),
     };
-    let text = serde_json::to_string(&answer).map_err(|error| worker::Error::RustError(error.to_string()))?;
-    Response::ok(text)
+    Response::ok(record::text(&answer))
 }
 
 /// Logs a fault of ours and says no more than that.
-pub fn fault(what: &str, error: impl ToString) -> Refusal {
+pub fn fault(what: &str, error: impl Display) -> Refusal {
+    log_fault(what, &error);
+    Refusal::Internal
+}
+
+/// Apart from `fault`, which is compiled for each kind of error.
+fn log_fault(what: &str, error: &dyn Display) {
     log::line(
         Level::Error,
         "object_fault",
         json!({"what": what, "error": error.to_string()}),
     );
-    Refusal::Internal
 }
 
 impl From<SqlError> for Refusal {

@@ -17,6 +17,7 @@ use crate::edge::settings::Settings;
 use crate::edge::sql::EdgeSql;
 use crate::protocol::endpoint_url::{EndpointUrl, UrlPolicy};
 use crate::protocol::jose::jwk::Jwks;
+use crate::protocol::json;
 use crate::protocol::metadata::{SSF_CONFIGURATION, TransmitterMetadata, well_known_url};
 use crate::receiver::inbox::{self, Accepted};
 use crate::receiver::keys::{FetchedKeys, are_fresh, wait_ms};
@@ -288,7 +289,7 @@ async fn fetch_keys(source: &Source, settings: &Settings) -> Result<FetchedKeys,
     if usable.keys.is_empty() {
         return Err("the issuer publishes no key that may verify".to_owned());
     }
-    let jwks = serde_json::from_slice(&jwks.body).map_err(|error| error.to_string())?;
+    let jwks = json::read(&jwks.body).ok_or("the key set is not JSON")?;
     Ok(FetchedKeys {
         jwks_uri,
         jwks,

@@ -1,7 +1,7 @@
 //! The object of a stream. It serialises everything that happens to the stream: its configuration, what is accepted for it,
 //! and how that is delivered.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::rc::Rc;
 
 use serde_json::Value;
@@ -128,6 +128,17 @@ impl DurableObject for StreamObject {
 impl StreamObject {
     /// Works on what is in memory, loading it first. After a fault of storage the object starts anew from what is stored.
     pub(super) fn with<T>(&self, work: impl FnOnce(&mut Live) -> Answer<T>) -> Answer<T> {
+        let mut live = self.loaded()?;
+        let result = work(&mut live);
+        drop(live);
+        if matches!(result, Err(Refusal::Internal)) {
+            self.start_anew();
+        }
+        result
+    }
+
+    /// What is in memory. Apart from `with`, which is compiled for each kind of work.
+    fn loaded(&self) -> Answer<RefMut<'_, Live>> {
         if self.gone.get() {
             return Err(Refusal::Gone);
         }
@@ -138,13 +149,13 @@ impl StreamObject {
         if slot.is_none() {
             *slot = self.load()?;
         }
-        let result = work(slot.as_mut().ok_or(Refusal::Gone)?);
-        if matches!(result, Err(Refusal::Internal)) {
-            *slot = None;
-            self.broken.set(true);
-            abort(&self.state, "a fault while writing");
-        }
-        result
+        RefMut::filter_map(slot, Option::as_mut).map_err(|_| Refusal::Gone)
+    }
+
+    fn start_anew(&self) {
+        self.live.replace(None);
+        self.broken.set(true);
+        abort(&self.state, "a fault while writing");
     }
 
     fn load(&self) -> Answer<Option<Live>> {

@@ -1,7 +1,6 @@
 //! The caller's side of an object: a command out, a reply back.
 
 use futures_util::future::{Either, select};
-use serde::Serialize;
 use std::time::Duration;
 use wasm_bindgen::JsValue;
 use web_sys::{Request, RequestInit};
@@ -25,7 +24,7 @@ pub struct ObjectStub {
 }
 
 /// A command and what answers it.
-pub trait Command: Serialize + Sized {
+pub trait Command: Record {
     type Reply: Record;
 }
 
@@ -100,11 +99,17 @@ impl ObjectStub {
             client_id: self.client_id.clone(),
             command,
         };
-        self.send(&text(&addressed)?).await
+        self.send(&record::text(&addressed)).await
     }
 
     /// As [`ObjectStub::tell`], for a command that was serialised once for several objects.
     pub async fn send<R: Record>(&self, body: &str) -> Result<Answer<R>, ApiError> {
+        let answer = self.call(body).await?;
+        record::read(&answer).map_err(|error| ApiError::internal("reply", error))
+    }
+
+    /// Apart from `send`, which is compiled for each kind of reply.
+    async fn call(&self, body: &str) -> Result<String, ApiError> {
         let unreachable = |error: &dyn std::fmt::Display| {
             ApiError::internal("object", error);
             ApiError::unavailable("A part of the service did not answer.", 1)
@@ -118,15 +123,9 @@ impl ObjectStub {
             let mut response = self.stub.fetch_with_request(request.into()).await?;
             response.text().await
         };
-        let answer = match select(Box::pin(call), Delay::from(TIMEOUT)).await {
-            Either::Left((answer, _)) => answer.map_err(|error| unreachable(&error))?,
-            Either::Right(_) => return Err(unreachable(&"timeout")),
-        };
-        record::read(&answer).map_err(|error| ApiError::internal("reply", error))
+        match select(Box::pin(call), Delay::from(TIMEOUT)).await {
+            Either::Left((answer, _)) => answer.map_err(|error| unreachable(&error)),
+            Either::Right(_) => Err(unreachable(&"timeout")),
+        }
     }
-}
-
-/// A command as it travels.
-pub fn text<C: Serialize>(command: &Addressed<C>) -> Result<String, ApiError> {
-    serde_json::to_string(command).map_err(|error| ApiError::internal("command", error))
 }

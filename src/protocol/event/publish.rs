@@ -1,6 +1,5 @@
 //! A request to publish events in our native form: up to a thousand at once, all good or none taken.
 
-use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::rule;
@@ -19,13 +18,13 @@ const MEMBERS: [&str; 6] = ["id", "type", "sub_id", "event", "txn", "toe"];
 pub type PublishError = Invalid;
 
 /// The events of one request, in order.
-#[derive(Debug, Clone, PartialEq, Serialize, Record)]
+#[derive(Debug, Clone, PartialEq, Record)]
 pub struct PublishRequest {
     pub events: Vec<NewEvent>,
 }
 
 /// One event as its publisher gives it.
-#[derive(Debug, Clone, PartialEq, Serialize, Record)]
+#[derive(Debug, Clone, PartialEq, Record)]
 pub struct NewEvent {
     /// The publisher's own id, which makes a repeat harmless. `None`: every request is a new event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -152,6 +151,7 @@ fn toe(value: &Value) -> Result<i64, PublishError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::record;
     use serde_json::json;
 
     const REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
@@ -205,7 +205,7 @@ mod tests {
             ]
         );
         // What passes between our own parts is the same document.
-        let passed = serde_json::to_value(&request).unwrap();
+        let passed: Value = record::read(&record::text(&request)).unwrap();
         assert_eq!(PublishRequest::parse(passed), Ok(request));
     }
 

@@ -123,6 +123,10 @@ impl From<ScopeSet> for String {
 
 /// Reading back what we stored: names that a newer version wrote are passed over, never an error.
 impl Record for ScopeSet {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.to_string().write(out);
+    }
+
     fn from_json(value: Value) -> Result<Self, Malformed> {
         String::from_json(value).map(|text| ScopeSet::known_in(&text))
     }

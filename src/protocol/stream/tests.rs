@@ -266,7 +266,7 @@ fn members_without_a_value_are_left_out() {
 #[test]
 fn storing_a_configuration_never_writes_the_secret() {
     for delivery in [push(Some("Bearer push-key-3")), push(None), Delivery::Poll] {
-        let stored = serde_json::to_string(&configuration(delivery.clone())).unwrap();
+        let stored = crate::protocol::record::text(&configuration(delivery.clone()));
         assert!(
             !stored.contains("push-key-3") && !stored.contains("authorization"),
             "{stored}"

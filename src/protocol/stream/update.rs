@@ -1,19 +1,19 @@
 //! Requests that change a stream (SSF 1.0 sections 8.1.1.3 and 8.1.1.4): PATCH changes what it names, PUT says all that is
 //! to remain.
 
-use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{
     Configuration, Delivery, MAX_EVENTS_REQUESTED, StreamError, TRANSMITTER_MEMBERS, description, events_requested,
     stream_id,
 };
+use crate::protocol::json;
 use crate::protocol::problem::{self, Invalid, Problem};
 use crate::protocol::record::Record;
 use crate::protocol::secret::Secret;
 
 /// What absent members of an [`UpdateRequest`] mean.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Record)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Record)]
 #[serde(rename_all = "lowercase")]
 pub enum UpdateMode {
     /// They stay as they are (SSF-8.1.1.3-5).
@@ -23,7 +23,7 @@ pub enum UpdateMode {
 }
 
 /// The body of PATCH and PUT. Serialising it leaves the receiver's secret out; see [`UpdateRequest::take_authorization`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Record)]
+#[derive(Debug, Clone, PartialEq, Eq, Record)]
 pub struct UpdateRequest {
     pub stream_id: String,
     /// Replaces the whole member (SSF-8.1.1.3-10).
@@ -52,15 +52,14 @@ impl UpdateRequest {
         let expected = members
             .iter()
             .filter(|(name, _)| *name != "stream_id" && TRANSMITTER_MEMBERS.contains(&name.as_str()))
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect();
+            .map(|(name, value)| (name.clone(), value.clone()));
         Ok(UpdateRequest {
             stream_id,
             delivery,
             poll_url,
             events_requested: problem::optional(members, "events_requested", events_requested)?,
             description: problem::optional(members, "description", description)?,
-            expected,
+            expected: json::object(expected),
         })
     }
 

@@ -51,7 +51,7 @@ pub enum CallbackState {
 }
 
 /// An origin's callback.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Record)]
+#[derive(Debug, Clone, PartialEq, Eq, Record)]
 pub struct Callback {
     /// Of the URL, for the operator.
     pub host: String,
@@ -65,7 +65,7 @@ pub struct Callback {
 }
 
 /// An origin that asked. Times in Unix milliseconds.
-#[derive(Debug, Clone, PartialEq, Serialize, Record)]
+#[derive(Debug, Clone, PartialEq, Record)]
 pub struct Grant {
     pub origin: String,
     pub state: GrantState,
@@ -162,7 +162,7 @@ pub fn find(sql: &dyn Sql, origin: &str) -> Result<Option<Grant>, SqlError> {
 /// Writes an origin down. Of too many the oldest make room, each kind for its own: those that wait, those that were granted by
 /// the rules, and those that the operator decided about, which no stranger may push out.
 pub fn save(sql: &dyn Sql, grant: &Grant) -> Result<(), SqlError> {
-    let text = serde_json::to_string(grant).map_err(|error| SqlError::corrupt("origin", error))?;
+    let text = record::text(grant);
     let waits = match (grant.state, grant.via) {
         (GrantState::Pending, _) => 1,
         (_, Some(Via::Operator)) => 2,

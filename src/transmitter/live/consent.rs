@@ -263,8 +263,13 @@ impl Live {
     fn change_grant(&mut self, sql: &dyn Sql, now: u64, change: impl FnOnce(&mut Grant)) -> Result<(), SqlError> {
         let before = self.stream.grant.clone();
         change(&mut self.stream.grant);
+        self.follow_change(sql, now, &before)
+    }
+
+    /// Apart from `change_grant`, which is compiled for each kind of change.
+    fn follow_change(&mut self, sql: &dyn Sql, now: u64, before: &Grant) -> Result<(), SqlError> {
         let grant = &self.stream.grant;
-        if *grant == before {
+        if grant == before {
             return Ok(());
         }
         let standing = |grant: &Grant| {
@@ -276,7 +281,7 @@ impl Live {
                 grant.since,
             )
         };
-        if standing(grant) != standing(&before) {
+        if standing(grant) != standing(before) {
             let rate = self.request_rate();
             let record = json!({
                 "at": now,

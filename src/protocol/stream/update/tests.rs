@@ -1,5 +1,6 @@
 use super::*;
 use crate::protocol::mutate;
+use crate::protocol::record;
 use crate::protocol::set::Audience;
 use crate::protocol::stream::tests::{CHANGED, REVOKED, URL, configuration, push};
 use crate::protocol::stream::{POLL, PUSH};
@@ -43,13 +44,13 @@ fn a_request_is_read_whole() {
     };
     assert_eq!(request, whole);
     // Between our own parts it travels without the secret, which travels apart.
-    assert!(!serde_json::to_string(&request).unwrap().contains("push-key-3"));
+    assert!(!record::text(&request).contains("push-key-3"));
     assert_eq!(
         request.take_authorization(),
         Some(Secret::new("Bearer push-key-3".to_owned()))
     );
     assert_eq!(request.take_authorization(), None);
-    let passed: UpdateRequest = crate::protocol::record::read(&serde_json::to_string(&request).unwrap()).unwrap();
+    let passed: UpdateRequest = record::read(&record::text(&request)).unwrap();
     assert_eq!(passed, request);
     assert_eq!(passed.delivery, Some(push(None)));
 }
