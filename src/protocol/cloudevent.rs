@@ -88,6 +88,8 @@ pub struct CloudEvent {
     /// The trace that the event belongs to (W3C Trace Context).
     pub traceparent: Option<String>,
     pub tracestate: Option<String>,
+    /// Its number, as its sender counts (CE-1-10).
+    pub sequence: Option<String>,
     /// `null` is data, too (CE-4-8).
     pub data: Option<Value>,
     /// Where the attributes were, for the pointers of later findings.

@@ -4,5 +4,7 @@ pub mod health;
 pub mod inbox;
 pub mod intake;
 pub mod keys;
+pub mod received;
+pub mod search;
 pub mod source;
 pub mod target;

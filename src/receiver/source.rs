@@ -17,7 +17,7 @@ use super::keys::FetchedKeys;
 use super::target::{self, Target};
 
 /// The schema of a source object, oldest first.
-pub const MIGRATIONS: &[Migration] = &[inbox::SCHEMA, target::SCHEMA];
+pub const MIGRATIONS: &[Migration] = &[inbox::SCHEMA, target::SCHEMA, inbox::SEARCH_SCHEMA];
 
 const MEMBERS: &[&str] = &["issuer", "audience", "delivery", "description", "jwks"];
 

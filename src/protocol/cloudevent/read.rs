@@ -134,9 +134,19 @@ impl Attributes {
             time,
             traceparent: traceparent.map(str::to_owned),
             tracestate: tracestate.map(str::to_owned),
+            sequence: self.sequence(),
             data: None,
             in_headers: self.in_headers,
         })
+    }
+
+    /// A text by its definition; there are senders that write a number. What is neither is nobody's place in an order.
+    fn sequence(&self) -> Option<String> {
+        match self.values.get("sequence") {
+            Some(Value::String(text)) => Some(text.clone()).filter(|text| !text.is_empty()),
+            Some(Value::Number(number)) => Some(number.to_string()),
+            _ => None,
+        }
     }
 
     fn required(&self, name: &str, max: usize) -> Result<&str, Invalid> {
