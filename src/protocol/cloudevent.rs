@@ -18,6 +18,9 @@ use super::json::content_type_is;
 use super::problem::{self, Invalid, Problem};
 use crate::protocol::record::Record;
 
+pub use read::attributes_in;
+pub use timestamp::parse as parse_time;
+
 pub use outgoing::{Headers, Outgoing, to_batch, to_binary};
 
 /// The media type of one event as a JSON document (CE-4-1).

@@ -10,8 +10,8 @@ use crate::delivery::meta::Migration;
 use crate::delivery::sql::{Row, Sql, SqlError, Value};
 use crate::protocol::record::{self, Record};
 
-use super::received::Received;
 use super::search;
+use crate::protocol::received::Received;
 
 /// The tables of an inbox.
 pub const SCHEMA: Migration = &[

@@ -10,7 +10,7 @@ use crate::protocol::record::Record;
 use crate::protocol::subject;
 
 use super::inbox::{self, Stored};
-use super::received::Received;
+use crate::protocol::received::Received;
 
 /// Rows that one request looks at.
 pub const SCAN_ROWS: i64 = 5000;

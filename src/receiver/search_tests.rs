@@ -1,8 +1,8 @@
 use super::*;
 use crate::delivery::meta::migrate;
 use crate::delivery::sql::testing::TestSql;
+use crate::protocol::received::tests::set;
 use crate::receiver::inbox::{Accepted, IntakeRecord, KeysFrom, SCHEMA, StoreOutcome, prune, store};
-use crate::receiver::received::tests::set;
 use serde_json::json;
 
 const REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
@@ -94,15 +94,25 @@ fn an_event_is_found_by_type_time_and_every_name_of_its_subject_and_costs_two_ro
             json!({"subject": email("ana@example.com"), "event_type": CHANGED}),
             vec!["aliases", "inside"],
         ),
-        (json!({"since": 2_000_000}), vec!["other", "aliases", "complex", "inside"]),
-        (json!({"since": 2_000_001, "until": 5_000_000}), vec!["aliases", "complex"]),
+        (
+            json!({"since": 2_000_000}),
+            vec!["other", "aliases", "complex", "inside"],
+        ),
+        (
+            json!({"since": 2_000_001, "until": 5_000_000}),
+            vec!["aliases", "complex"],
+        ),
         (json!({"until": 1_000_001}), vec!["plain"]),
         (json!({"since": 9_000_000}), vec![]),
         (json!({"until": 0}), vec![]),
         (json!({"since": 3, "until": 2}), vec![]),
     ] {
         for limit in [1, 2, 100] {
-            assert_eq!(all(&sql, &wants(wanted.clone()), limit), expected, "{wanted} by {limit}");
+            assert_eq!(
+                all(&sql, &wants(wanted.clone()), limit),
+                expected,
+                "{wanted} by {limit}"
+            );
         }
     }
 }
@@ -112,12 +122,19 @@ fn a_request_looks_at_so_many_rows_and_its_cursor_goes_on_behind_them() {
     let sql = database();
     let rare = email("rare@example.com");
     for n in 0..12_001_u64 {
-        let subject = if n % 6000 == 0 { rare.clone() } else { email("all@example.com") };
+        let subject = if n % 6000 == 0 {
+            rare.clone()
+        } else {
+            email("all@example.com")
+        };
         put(&sql, &n.to_string(), REVOKED, &subject, n);
     }
     let wanted = wants(json!({"subject": rare}));
     let first = find(&sql, &wanted, 0, 10).unwrap();
-    assert_eq!((ids(&first.events), first.cursor, first.is_all), (vec!["0".into()], 5000, false));
+    assert_eq!(
+        (ids(&first.events), first.cursor, first.is_all),
+        (vec!["0".into()], 5000, false)
+    );
     let second = find(&sql, &wanted, first.cursor, 10).unwrap();
     assert_eq!((ids(&second.events), second.cursor), (vec!["6000".into()], 10_000));
     assert_eq!(all(&sql, &wanted, 1), ["0", "6000", "12000"]);
@@ -127,7 +144,10 @@ fn a_request_looks_at_so_many_rows_and_its_cursor_goes_on_behind_them() {
     // What was pruned takes up no room of a scan.
     while prune(&sql, 11_000).unwrap().is_some_and(|oldest| oldest < 11_000) {}
     let page = find(&sql, &wanted, 0, 10).unwrap();
-    assert_eq!((ids(&page.events), page.cursor, page.is_all), (vec!["12000".into()], 12_001, true));
+    assert_eq!(
+        (ids(&page.events), page.cursor, page.is_all),
+        (vec!["12000".into()], 12_001, true)
+    );
 }
 
 /// Events may come between two pages: none is missed, none comes twice.
@@ -137,13 +157,23 @@ fn paging_misses_nothing_while_events_come_in() {
         let sql = database();
         let (mut cursor, mut found, mut sent) = (0, Vec::new(), Vec::new());
         for n in 0..60_u64 {
-            let subject = if n % 3 == 0 { "bob@example.com" } else { "ana@example.com" };
+            let subject = if n % 3 == 0 {
+                "bob@example.com"
+            } else {
+                "ana@example.com"
+            };
             put(&sql, &n.to_string(), REVOKED, &email(subject), n);
             if n % 3 != 0 {
                 sent.push(n.to_string());
             }
             if n % 2 == 0 {
-                let page = find(&sql, &wants(json!({"subject": email("ana@example.com")})), cursor, limit).unwrap();
+                let page = find(
+                    &sql,
+                    &wants(json!({"subject": email("ana@example.com")})),
+                    cursor,
+                    limit,
+                )
+                .unwrap();
                 cursor = page.cursor;
                 found.extend(ids(&page.events));
             }
@@ -178,8 +208,13 @@ fn events_of_before_there_was_a_search_are_found() {
     let sql = TestSql::default();
     migrate(&sql, &[SCHEMA, crate::receiver::target::SCHEMA]).unwrap();
     for n in 1..=300_i64 {
-        let subject = email(if n % 100 == 0 { "ana@example.com" } else { "bob@example.com" });
-        let claims = json!({"iss": "i", "jti": n.to_string(), "iat": 1, "aud": "a", "sub_id": subject, "events": {REVOKED: {}}});
+        let subject = email(if n % 100 == 0 {
+            "ana@example.com"
+        } else {
+            "bob@example.com"
+        });
+        let claims =
+            json!({"iss": "i", "jti": n.to_string(), "iat": 1, "aud": "a", "sub_id": subject, "events": {REVOKED: {}}});
         let intake = serde_json::to_string(&intake()).unwrap();
         sql.exec(
             "INSERT INTO event (seq, at, key, intake, body) VALUES (?, ?, ?, ?, ?)",
@@ -199,7 +234,16 @@ fn events_of_before_there_was_a_search_are_found() {
 fn a_subject_of_very_many_names_is_found_all_the_same() {
     let sql = database();
     let many: Vec<Json> = (0..200).map(|n| email(&format!("u{n}@example.com"))).collect();
-    put(&sql, "many", REVOKED, &json!({"format": "aliases", "identifiers": many}), 1);
+    put(
+        &sql,
+        "many",
+        REVOKED,
+        &json!({"format": "aliases", "identifiers": many}),
+        1,
+    );
     assert_eq!(all(&sql, &wants(json!({"subject": many[150]})), 10), ["many"]);
-    assert_eq!(all(&sql, &wants(json!({"subject": email("v@example.com")})), 10), [] as [&str; 0]);
+    assert_eq!(
+        all(&sql, &wants(json!({"subject": email("v@example.com")})), 10),
+        [] as [&str; 0]
+    );
 }

@@ -3,8 +3,8 @@
 
 use serde_json::{Map, Value};
 
-use crate::protocol::cloudevent::CloudEvent;
-use crate::protocol::jose::jws;
+use super::cloudevent::CloudEvent;
+use super::jose::jws;
 
 /// What a stored event says, whatever it came in.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,7 +43,8 @@ impl Received {
         Self::of_claims(claims)
     }
 
-    fn of_claims(bytes: Vec<u8>) -> Option<Self> {
+    /// The claims of a SET that was verified.
+    pub fn of_claims(bytes: Vec<u8>) -> Option<Self> {
         let Value::Object(mut claims) = serde_json::from_slice(&bytes).ok()? else {
             return None;
         };
@@ -112,7 +113,11 @@ pub mod tests {
     /// A SET of these claims that nobody signed.
     pub fn set(claims: &Value) -> String {
         let part = |value: &Value| Base64UrlUnpadded::encode_string(value.to_string().as_bytes());
-        format!("{}.{}.c2ln", part(&json!({"alg": "RS256", "typ": "secevent+jwt"})), part(claims))
+        format!(
+            "{}.{}.c2ln",
+            part(&json!({"alg": "RS256", "typ": "secevent+jwt"})),
+            part(claims)
+        )
     }
 
     #[test]
@@ -128,17 +133,31 @@ pub mod tests {
         assert_eq!((of_set.iat, of_cloudevent.iat), (Some(5), None));
         assert_eq!(of_cloudevent.sequence.as_deref(), Some("07"));
         assert_eq!(of_set.claims, Some(claims.to_string().into_bytes()));
-        let alike = |received: Received| Received { iat: None, sequence: None, claims: None, ..received };
+        let alike = |received: Received| Received {
+            iat: None,
+            sequence: None,
+            claims: None,
+            ..received
+        };
         assert_eq!(alike(of_set), alike(of_cloudevent));
     }
 
     #[test]
     fn what_is_of_another_time_or_kind_is_read_as_far_as_it_goes() {
-        let legacy = json!({"iss": "i", "jti": "j", "events": {TYPE: {"subject": {"format": "opaque", "id": "1"}, "a": 1}}});
+        let legacy =
+            json!({"iss": "i", "jti": "j", "events": {TYPE: {"subject": {"format": "opaque", "id": "1"}, "a": 1}}});
         let read = Received::read(&set(&legacy)).unwrap();
         assert_eq!(read.sub_id, json!({"format": "opaque", "id": "1"}));
         assert_eq!(read.event, json!({"a": 1}));
-        for raw in ["", "a.b", "{}", "{", "[]", &set(&json!([])), &set(&json!({"iss": "i", "jti": "j"}))] {
+        for raw in [
+            "",
+            "a.b",
+            "{}",
+            "{",
+            "[]",
+            &set(&json!([])),
+            &set(&json!({"iss": "i", "jti": "j"})),
+        ] {
             assert_eq!(Received::read(raw), None, "{raw}");
         }
     }

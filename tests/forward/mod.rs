@@ -1,0 +1,1 @@
+//! An inbox that goes on to an application of its owner.
