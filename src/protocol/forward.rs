@@ -115,13 +115,13 @@ mod tests {
     use super::*;
 
     fn policy() -> UrlPolicy {
-        UrlPolicy::of_issuer(false, "https://signals.example.com")
+        UrlPolicy::of_issuer(false, "https://signals.quarry.io")
     }
 
     #[test]
     fn a_wish_names_an_endpoint_and_a_change_only_what_changes() {
         let parse = |value: Value, now: Option<&Forward>| Wish::parse(&value, now, &policy());
-        let new = parse(json!({"endpoint_url": "https://app.example/events"}), None).unwrap();
+        let new = parse(json!({"endpoint_url": "https://app.quarry.io/events"}), None).unwrap();
         assert_eq!((new.envelope, new.authorization_header.len()), (Form::Cloudevent, 0));
         let now = Forward {
             stream_id: "s".into(),
@@ -142,25 +142,25 @@ mod tests {
         );
         for (value, pointer) in [
             (json!(null), "/forward"),
-            (json!("https://app.example"), "/forward"),
+            (json!("https://app.quarry.io"), "/forward"),
             (json!({}), "/forward/endpoint_url"),
             (json!({"endpoint_url": null}), "/forward/endpoint_url"),
             (json!({"endpoint_url": "http://app.example/"}), "/forward/endpoint_url"),
             (json!({"endpoint_url": "https://192.0.2.1/"}), "/forward/endpoint_url"),
             (
-                json!({"endpoint_url": "https://signals.example.com/events"}),
+                json!({"endpoint_url": "https://signals.quarry.io/events"}),
                 "/forward/endpoint_url",
             ),
             (
-                json!({"endpoint_url": "https://app.example/", "envelope": "set"}),
+                json!({"endpoint_url": "https://app.quarry.io/", "envelope": "set"}),
                 "/forward/envelope",
             ),
             (
-                json!({"endpoint_url": "https://app.example/", "mode": "binary"}),
+                json!({"endpoint_url": "https://app.quarry.io/", "mode": "binary"}),
                 "/forward/mode",
             ),
             (
-                json!({"endpoint_url": "https://app.example/", "authorization_header": "a\nb"}),
+                json!({"endpoint_url": "https://app.quarry.io/", "authorization_header": "a\nb"}),
                 "/forward/authorization_header",
             ),
         ] {

@@ -1,6 +1,10 @@
 //! The inbox of a source: looked through by type, subject and time, waited for, and what of the order of CloudEvents it tells.
 
+mod cloudevents;
+mod gaps;
 mod search;
+mod signed;
+mod through;
 mod wait;
 
 use serde_json::Value;

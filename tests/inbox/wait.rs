@@ -86,8 +86,8 @@ fn of_too_many_who_wait_the_oldest_is_answered() {
 #[test]
 fn who_waits_at_a_source_that_is_deleted_is_told() {
     let feed = Feed::start();
+    let path = format!("{}/events?wait=25", feed.source.path());
     thread::scope(|scope| {
-        let path = format!("{}/events?wait=25", feed.source.path());
         let started = Instant::now();
         let waits = scope.spawn(|| feed.instance.operator().try_get(&path).expect("an answer").status);
         // It may not wait yet: then it is told all the same.
