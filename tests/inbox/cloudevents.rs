@@ -180,6 +180,8 @@ fn a_source_says_what_its_events_come_in() {
     let patch = |patch: Value| operator.patch_json(&line.source.path(), &patch, 200);
     assert!(patch(json!({"webhook_secret": secret}))["webhook_secret_id"].is_string());
     assert_eq!(patch(json!({"envelope": null}))["webhook_secret_id"], json!(null));
-    // It takes SETs now, and no CloudEvents.
+    // It takes SETs now, and no CloudEvents; and the other way round, at once.
     line.structured(&cloud_event("1", "ana@example.com"), 415);
+    patch(json!({"envelope": "cloudevent"}));
+    line.structured(&cloud_event("1", "ana@example.com"), 202);
 }

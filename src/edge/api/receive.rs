@@ -64,12 +64,12 @@ pub async fn push(call: Call) -> Result<Response, ApiError> {
     let body = body::read(payload, body::LIMIT).await?;
     let given = credentials(&parts)?;
     let view = view(&edge, &source_id, false).await?;
-    match judge_and_store(&edge, view, &given, &parts.headers, &body).await? {
+    match judge_and_store(&edge, view, &given, &parts.headers, &body, false).await? {
         Ok(()) => Ok(accepted()),
         // What we knew was old. Once more with what is so now.
         Err(Refusal::Stale) => {
             let view = self::view(&edge, &source_id, true).await?;
-            match judge_and_store(&edge, view, &given, &parts.headers, &body).await? {
+            match judge_and_store(&edge, view, &given, &parts.headers, &body, true).await? {
                 Ok(()) => Ok(accepted()),
                 Err(Refusal::Stale) => Err(ApiError::unavailable("The source is being changed.", 1)),
                 Err(refusal) => Err(ApiError::refused(refusal)),
@@ -93,12 +93,25 @@ async fn judge_and_store(
     given: &str,
     headers: &HeaderMap,
     body: &[u8],
+    is_fresh: bool,
 ) -> Result<Result<(), Refusal>, ApiError> {
     let (rev, enforces) = (view.source.rev, view.source.target.enforces());
     let source_id = view.source.source_id.clone();
     authenticate(&view.source, given)?;
-    if view.source.envelope == Form::Cloudevent {
-        return boxed(receive_cloudevents::receive(edge, &view.source, headers, body)).await;
+    let takes_cloudevents = view.source.envelope == Form::Cloudevent;
+    if takes_cloudevents != receive_cloudevents::comes_so(headers) && !is_fresh {
+        // It may have been changed a moment ago.
+        return Ok(Err(Refusal::Stale));
+    }
+    if takes_cloudevents {
+        return boxed(receive_cloudevents::receive(
+            edge,
+            &view.source,
+            headers,
+            body,
+            is_fresh,
+        ))
+        .await;
     }
     let event = judge(edge, view, headers, body).await?;
     let origin = if enforces {

@@ -8,7 +8,7 @@ use crate::edge::command::{Refusal, SourceCommand};
 use crate::edge::context::Edge;
 use crate::edge::crypto;
 use crate::edge::error::ApiError;
-use crate::protocol::cloudevent::{CloudEvent, ContentMode, attributes_in, is_cloudevent};
+use crate::protocol::cloudevent::{CloudEvent, ContentMode, UnsupportedFormat, attributes_in, is_cloudevent};
 use crate::protocol::json::{parse_strict, put};
 use crate::protocol::push::ErrorBody;
 use crate::protocol::set::SetErr;
@@ -30,9 +30,14 @@ pub async fn receive(
     source: &Source,
     headers: &HeaderMap,
     body: &[u8],
+    is_fresh: bool,
 ) -> Result<Result<(), Refusal>, ApiError> {
     let started = now_ms();
-    let signed = check_signature(edge, source, headers, body).await?;
+    let signed = match check_signature(edge, source, headers, body).await {
+        // Made with a secret that is newer than what this place knows, maybe.
+        Err(ApiError::Set(_)) if !is_fresh => return Ok(Err(Refusal::Stale)),
+        signed => signed?,
+    };
     let intake = IntakeRecord {
         kid: None,
         alg: if signed { "v1" } else { "none" }.to_owned(),
@@ -65,6 +70,17 @@ pub async fn receive(
     };
     let reply = edge.any_source(&source.source_id)?.tell(command).await?;
     Ok(reply.map(|_| ()))
+}
+
+fn mode_of(headers: &HeaderMap) -> Result<Option<ContentMode>, UnsupportedFormat> {
+    let content_type = headers.get(header::CONTENT_TYPE);
+    let content_type = content_type.map(|value| value.to_str().unwrap_or("?"));
+    is_cloudevent(content_type, headers.contains_key("ce-specversion"))
+}
+
+/// Whether a request says that it holds CloudEvents.
+pub fn comes_so(headers: &HeaderMap) -> bool {
+    !matches!(mode_of(headers), Ok(None))
 }
 
 /// Whether there was a signature to check, and it is right (SW-7).
@@ -108,10 +124,7 @@ fn refused(err: SetErr, description: impl ToString) -> ApiError {
 
 /// The events of a request, each with its raw form: the JSON format as it came, or made of what came.
 fn read(headers: &HeaderMap, body: &[u8]) -> Result<Vec<(String, CloudEvent)>, ApiError> {
-    let content_type = headers.get(header::CONTENT_TYPE);
-    let content_type = content_type.map(|value| value.to_str().unwrap_or("?"));
-    let mode = is_cloudevent(content_type, headers.contains_key("ce-specversion"));
-    let mode = mode.map_err(|error| ApiError::unsupported_format(format!("Not taken: {error}.")))?;
+    let mode = mode_of(headers).map_err(|error| ApiError::unsupported_format(format!("Not taken: {error}.")))?;
     let invalid = |error: &dyn std::fmt::Display| refused(SetErr::InvalidRequest, error);
     let parse = || parse_strict(body, MAX_DEPTH).map_err(|error| invalid(&error));
     let structured = |document| CloudEvent::from_structured(document).map_err(|found| invalid(&found));

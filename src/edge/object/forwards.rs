@@ -62,7 +62,11 @@ impl TenantObject {
         }
         let is_new = wish.is_some() && now_to.is_none();
         match (wish, now_to) {
-            (None, None) => {}
+            (None, None) => {
+                if let Some(dead) = view.source.forward {
+                    tell_source(&object, None, Some(dead.stream_id)).await?;
+                }
+            }
             (None, Some(now_to)) => {
                 self.delete_child(Kind::Stream, &now_to.stream_id, Some(&source_id))
                     .await?;

@@ -125,7 +125,9 @@ impl SourceObject {
                     forward::advance(&self.sql, upto)?;
                     self.hand_over.cursor.set(Some(upto));
                     self.hand_over.failed.set(0);
-                    self.hand_over.most.set(None);
+                    // Where there was no room for all there may be more of it again.
+                    let more = most.saturating_mul(2);
+                    self.hand_over.most.set(Some(more).filter(|more| *more < MAX_EVENTS));
                     self.forward_waits(None)?;
                     continue;
                 }

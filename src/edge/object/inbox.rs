@@ -81,10 +81,17 @@ impl SourceObject {
         let grace = self.settings()?.sequence_grace_ms;
         Ok(self.order(|order| {
             order.keep_time(&self.sql, grace, now_ms())?;
-            // Events that are about to be pruned may be those it was counted from.
-            order.keep(&self.sql)?;
             Ok(order.due_at(grace))
         })?)
+    }
+
+    /// Events of before then are about to be pruned, and the order may have been counted from them.
+    pub(super) fn keep_what_was_counted(&self, source: &Source, before: u64) -> Answer<()> {
+        let is_old = inbox::oldest(&self.sql)?.is_some_and(|at| at < before);
+        if source.envelope == Form::Cloudevent && is_old {
+            self.order(|order| order.keep(&self.sql))?;
+        }
+        Ok(())
     }
 
     /// The operator knows of all holes.

@@ -225,9 +225,10 @@ impl SourceObject {
     }
 
     fn prune(&self) -> Answer<Option<u64>> {
-        self.source()?;
+        let source = self.source()?;
         let keep = self.settings()?.inbox_retention_ms;
         let now = now_ms();
+        self.keep_what_was_counted(&source, now.saturating_sub(keep) + 1)?;
         let oldest = inbox::prune(&self.sql, now.saturating_sub(keep) + 1)?;
         Ok(oldest.map(|at| (at + keep).max(now + 1)))
     }
