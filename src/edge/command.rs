@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::delivery::bounds::Queued;
 use crate::protocol::client::ClientMetadata;
 use crate::protocol::event::publish::NewEvent;
+use crate::protocol::forward::{Forward, Handed, Wish};
 use crate::protocol::handshake::Rate;
 use crate::protocol::jose::jws::Alg;
 use crate::protocol::metadata::DefaultSubjects;
@@ -17,8 +18,10 @@ use crate::protocol::set::Audience;
 use crate::protocol::status::Status;
 use crate::protocol::stream::{CloudEvents, UpdateMode, UpdateRequest};
 use crate::protocol::tenant::TenantSettings;
+use crate::receiver::cloudevents::Form;
 use crate::receiver::inbox::{Accepted, StoreOutcome, Stored};
 use crate::receiver::keys::FetchedKeys;
+use crate::receiver::search::Search;
 use crate::receiver::source::Source;
 use crate::receiver::target::{Decision, Target};
 use crate::transmitter::registry::{Child, Client};
@@ -187,6 +190,8 @@ pub enum TenantCommand {
     },
     CreateSource(Box<NewSource>),
     Sources,
+    /// Changes a source by what a PATCH gave, when that says where its events go on to.
+    ChangeSource(Box<SourceChange>),
     DeleteSource {
         source_id: String,
     },
@@ -227,7 +232,29 @@ pub struct NewSource {
     pub description: Option<String>,
     pub jwks: Option<Value>,
     pub target: Target,
+    pub envelope: Form,
+    pub webhook_secret: Option<String>,
+    pub forward: Option<NewForward>,
     pub authorization_hash: String,
+}
+
+/// Where the events of a source go on to, as it was given.
+#[derive(Record)]
+pub struct NewForward {
+    /// Of this tenant.
+    pub issuer: String,
+    pub forward: Value,
+    /// For a stream that is new with this.
+    pub webhook_secret: String,
+}
+
+/// A change of a source and of where its events go on to.
+#[derive(Record)]
+pub struct SourceChange {
+    pub source_id: String,
+    /// All else that is changed; null when nothing is.
+    pub patch: Value,
+    pub forward: NewForward,
 }
 
 /// What a tenant answers.
@@ -254,6 +281,10 @@ pub enum TenantReply {
     SigningKey(SealedKey),
     Stream(Box<Stream>),
     Source(Box<Source>),
+    /// Whether it has a new stream: then the secret is its.
+    SourceChanged {
+        is_new: bool,
+    },
     Child(Child),
     Children(Vec<Child>),
     Streams {
@@ -307,6 +338,14 @@ pub enum StreamCommand {
     Delete,
     Append {
         events: Vec<Published>,
+    },
+    /// A source hands over what it received.
+    Hand {
+        events: Vec<Handed>,
+    },
+    /// Where what is handed over goes, and in what.
+    HandTo {
+        wish: Box<Wish>,
     },
     Poll {
         request: PollCommand,
@@ -484,6 +523,19 @@ pub enum SourceCommand {
     Decide(Decision),
     /// Fetches the issuer's keys, unless that was done a moment ago.
     RefreshKeys,
+    /// The source with what is to be known of it now.
+    Show,
+    /// Where its events go on to. None: nowhere any more, if they went to `instead_of`.
+    Forward {
+        forward: Option<Forward>,
+        instead_of: Option<String>,
+    },
+    /// As `Store`, of several events of one request.
+    StoreAll {
+        rev: u64,
+        events: Vec<Accepted>,
+        origin: Option<String>,
+    },
     /// Stores an accepted event, if the caller judged it by the current configuration.
     Store {
         rev: u64,
@@ -491,9 +543,12 @@ pub enum SourceCommand {
         /// Whom the push says it comes from, in compared form.
         origin: Option<String>,
     },
+    /// What is looked for after a cursor; waits for it that long.
     Events {
+        search: Box<Search>,
         after: i64,
         limit: u32,
+        wait_ms: u64,
     },
     Delete,
 }
@@ -517,6 +572,11 @@ pub struct Asker {
 pub enum SourceReply {
     Done,
     View(Box<SourceView>),
+    Shown {
+        source: Box<Source>,
+        /// Members that are shown beside its own.
+        notes: Value,
+    },
     /// The keys, and for how long the issuer may not be asked again: 0 when they were fetched just now.
     Keys {
         keys: FetchedKeys,
@@ -526,7 +586,10 @@ pub enum SourceReply {
     Granted(Option<Rate>),
     Grants(Vec<Value>),
     Stored(StoreOutcome),
-    Events(Vec<Stored>),
+    Events {
+        events: Vec<Stored>,
+        cursor: i64,
+    },
 }
 
 /// What the edge needs to know of a source to judge a token.

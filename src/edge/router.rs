@@ -12,8 +12,8 @@ use worker::{Env, HttpRequest, ResponseBuilder};
 use super::address::locate;
 use super::api::call::endpoint;
 use super::api::{
-    clients, consent, console, events, operate, poll, receive, sources, status, streams, subjects, target, tenants,
-    token, verification, watch, well_known,
+    clients, consent, console, events, inbox, operate, poll, receive, sources, status, streams, subjects, target,
+    tenants, token, verification, watch, well_known,
 };
 use super::context::{self, Edge};
 use super::error::{ApiError, ProblemBody};
@@ -141,7 +141,7 @@ fn router() -> Router {
             "/admin/sources/{source_id}/grants",
             get(endpoint!(target::grants)).post(endpoint!(target::decide)),
         )
-        .route("/admin/sources/{source_id}/events", get(endpoint!(sources::events)))
+        .route("/admin/sources/{source_id}/events", get(endpoint!(inbox::events)))
         .fallback(|| async { ApiError::not_found() })
         .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
 }

@@ -63,6 +63,7 @@ pub const TABLE: &[Setting] = &[
     row("DEAD_LETTER_RETENTION_S", "2592000", "s", "A dead letter is kept this long."),
     row("RETENTION_S", "604800", "s", "Delivered events are kept this long for replay; 0 keeps nothing of an event after its acknowledgement but, for 10 minutes, its id."),
     row("INBOX_RETENTION_S", "2592000", "s", "Received events are kept this long, and so is the memory of their jti."),
+    row("SEQUENCE_GRACE_MS", "30000", "ms", "CloudEvents that are missing in the order of their source may come so late before that is told."),
     row("LONG_POLL_MS", "25000", "ms", "A poll without events is held this long."),
     row("STREAMS_PER_CLIENT", "10", "streams", "A client that has this many gets 409 for a further one."),
     row("TOKEN_TTL_S", "3600", "s", "Life of an access token; at most 3600."),
@@ -83,6 +84,7 @@ pub struct Settings {
     pub run_ms: u64,
     pub linger_ms: u64,
     pub inbox_retention_ms: u64,
+    pub sequence_grace_ms: u64,
     pub long_poll_ms: u64,
     pub streams_per_client: u64,
     pub token_ttl_s: i64,
@@ -131,6 +133,7 @@ impl Settings {
             // It is time that an object is paid for, and a run that goes on may not outlive its alarm.
             linger_ms: given.number("LINGER_MS", 0, 10_000)?,
             inbox_retention_ms: given.number("INBOX_RETENTION_S", 60, 315_360_000)? * 1000,
+            sequence_grace_ms: given.number("SEQUENCE_GRACE_MS", 1, 86_400_000)?,
             long_poll_ms: given.number("LONG_POLL_MS", 0, 25_000)?,
             streams_per_client: given.number("STREAMS_PER_CLIENT", 1, 1_000)?,
             token_ttl_s: i64::try_from(given.number("TOKEN_TTL_S", 1, 3600)?).unwrap_or(3600),

@@ -18,6 +18,9 @@ use super::json::content_type_is;
 use super::problem::{self, Invalid, Problem};
 use crate::protocol::record::Record;
 
+pub use read::attributes_in;
+pub use timestamp::parse as parse_time;
+
 pub use outgoing::{Headers, Outgoing, to_batch, to_binary};
 
 /// The media type of one event as a JSON document (CE-4-1).
@@ -88,6 +91,8 @@ pub struct CloudEvent {
     /// The trace that the event belongs to (W3C Trace Context).
     pub traceparent: Option<String>,
     pub tracestate: Option<String>,
+    /// Its number, as its sender counts (CE-1-10).
+    pub sequence: Option<String>,
     /// `null` is data, too (CE-4-8).
     pub data: Option<Value>,
     /// Where the attributes were, for the pointers of later findings.

@@ -8,13 +8,25 @@ use sha2::{Digest, Sha256};
 use serde::Serialize;
 
 use crate::delivery::meta::Migration;
-use crate::delivery::sql::{Row, Sql, SqlError};
+use crate::delivery::sql::{Row, Sql, SqlError, Value};
 use crate::protocol::record::{self, Record};
+
+use super::search;
+use crate::protocol::received::Received;
 
 /// The tables of an inbox.
 pub const SCHEMA: Migration = &[
     "CREATE TABLE event (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, key BLOB NOT NULL, intake TEXT NOT NULL, body TEXT NOT NULL)",
     "CREATE TABLE seen (key BLOB PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID",
+];
+
+/// Type and subject of an event in columns of their own, before the body: looking for events does not read their bodies.
+pub const SEARCH_SCHEMA: Migration = &[
+    "ALTER TABLE event RENAME TO older",
+    "CREATE TABLE event (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, key BLOB NOT NULL, type TEXT, about BLOB, \
+     intake TEXT NOT NULL, body TEXT NOT NULL)",
+    "INSERT INTO event (seq, at, key, intake, body) SELECT seq, at, key, intake, body FROM older",
+    "DROP TABLE older",
 ];
 
 /// Most rows deleted in one go.
@@ -46,7 +58,7 @@ pub enum KeysFrom {
 pub struct Accepted {
     pub iss: String,
     pub jti: String,
-    /// The SET as received.
+    /// The SET as received, or a CloudEvent in the JSON format.
     pub set: String,
     pub intake: IntakeRecord,
 }
@@ -81,13 +93,16 @@ pub fn store(sql: &dyn Sql, event: &Accepted, now: u64) -> Result<StoreOutcome, 
     }
     let intake = record::text(&event.intake);
     // Sequence numbers go on after everything was pruned: a reader's cursor must never point past new events.
-    let seq = next_seq(sql)?;
+    let seq = newest(sql)? + 1;
+    let (event_type, about) = search::columns(Received::read(&event.set).as_ref());
     sql.exec(
-        "INSERT INTO event (seq, at, key, intake, body) VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO event (seq, at, key, type, about, intake, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
         &[
             seq.into(),
             (now as i64).into(),
             key.as_slice().into(),
+            event_type,
+            about,
             intake.into(),
             event.set.as_str().into(),
         ],
@@ -99,40 +114,23 @@ pub fn store(sql: &dyn Sql, event: &Accepted, now: u64) -> Result<StoreOutcome, 
     Ok(StoreOutcome::Stored)
 }
 
-fn next_seq(sql: &dyn Sql) -> Result<i64, SqlError> {
-    let newest = sql.exec("SELECT MAX(seq) FROM event", &[])?;
-    let newest = newest.first().map_or(Ok(None), |row| row.optional_int(0))?;
-    Ok(newest.unwrap_or(0) + 1)
+/// The number of the event that was stored last; 0 before the first one.
+pub fn newest(sql: &dyn Sql) -> Result<i64, SqlError> {
+    number(sql, "SELECT MAX(seq) FROM event", &[]).map(|newest| newest.unwrap_or(0))
 }
 
-/// Bytes of SETs in one page; the first one is given whatever its size.
-const PAGE_BYTES: i64 = 1024 * 1024;
-
-/// Events after a cursor, in order of arrival: at most `limit`, and fewer when they are long.
-pub fn read(sql: &dyn Sql, after: i64, limit: u32) -> Result<Vec<Stored>, SqlError> {
-    let lengths = sql.exec(
-        "SELECT LENGTH(body) FROM event WHERE seq > ? ORDER BY seq LIMIT ?",
-        &[after.into(), limit.into()],
-    )?;
-    let mut bytes = 0;
-    let mut fitting: u32 = 0;
-    for row in &lengths {
-        bytes += row.int(0)?;
-        if fitting > 0 && bytes > PAGE_BYTES {
-            break;
-        }
-        fitting += 1;
-    }
-    sql.exec(
-        "SELECT seq, at, intake, body FROM event WHERE seq > ? ORDER BY seq LIMIT ?",
-        &[after.into(), fitting.into()],
-    )?
-    .iter()
-    .map(stored)
-    .collect()
+/// The number of the first event after a cursor.
+pub fn first_after(sql: &dyn Sql, after: i64) -> Result<Option<i64>, SqlError> {
+    number(sql, "SELECT MIN(seq) FROM event WHERE seq > ?", &[after.into()])
 }
 
-fn stored(row: &Row) -> Result<Stored, SqlError> {
+fn number(sql: &dyn Sql, statement: &str, values: &[Value]) -> Result<Option<i64>, SqlError> {
+    let rows = sql.exec(statement, values)?;
+    rows.first().map_or(Ok(None), |row| row.optional_int(0))
+}
+
+/// A row of sequence number, time, intake and body.
+pub(super) fn stored(row: &Row) -> Result<Stored, SqlError> {
     Ok(Stored {
         seq: row.int(0)?,
         at: u64::try_from(row.int(1)?).unwrap_or(0),
@@ -182,10 +180,15 @@ mod tests {
     use super::*;
     use crate::delivery::meta::migrate;
     use crate::delivery::sql::testing::{Fault, TestSql};
+    use crate::receiver::search::{Search, find};
+
+    fn read(sql: &TestSql, after: i64, limit: u32) -> Result<Vec<Stored>, SqlError> {
+        find(sql, &Search::default(), after, limit).map(|page| page.events)
+    }
 
     fn database() -> TestSql {
         let sql = TestSql::default();
-        migrate(&sql, &[SCHEMA]).unwrap();
+        migrate(&sql, &[SCHEMA, SEARCH_SCHEMA]).unwrap();
         sql.take_written_rows();
         sql
     }

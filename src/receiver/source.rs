@@ -5,20 +5,31 @@ use serde_json::{Map, Value, json};
 use crate::delivery::meta::{self, Migration};
 use crate::delivery::sql::{Sql, SqlError};
 use crate::protocol::endpoint_url::{EndpointUrl, UrlPolicy};
+use crate::protocol::forward::Forward;
 use crate::protocol::jose::jwk::Jwks;
 use crate::protocol::problem::{self, Invalid, Problem};
 use crate::protocol::record::{self, Record};
 use crate::protocol::set::Audience;
 
+use super::cloudevents::{self, Form, SourceSecret};
 use super::inbox;
 use super::intake::Trust;
 use super::keys::FetchedKeys;
 use super::target::{self, Target};
 
 /// The schema of a source object, oldest first.
-pub const MIGRATIONS: &[Migration] = &[inbox::SCHEMA, target::SCHEMA];
+pub const MIGRATIONS: &[Migration] = &[inbox::SCHEMA, target::SCHEMA, inbox::SEARCH_SCHEMA];
 
-const MEMBERS: &[&str] = &["issuer", "audience", "delivery", "description", "jwks"];
+const MEMBERS: &[&str] = &[
+    "issuer",
+    "audience",
+    "delivery",
+    "description",
+    "jwks",
+    "envelope",
+    "webhook_secret",
+    "forward",
+];
 
 /// Longest `description`, in characters.
 const MAX_DESCRIPTION: usize = 256;
@@ -32,6 +43,10 @@ pub struct SourceRequest {
     /// Keys given by hand: then nothing is discovered.
     pub jwks: Option<Value>,
     pub target: Target,
+    pub envelope: Form,
+    pub webhook_secret: Option<String>,
+    /// As given: what it may say is not the source's to judge.
+    pub forward: Option<Value>,
 }
 
 impl SourceRequest {
@@ -49,7 +64,14 @@ impl SourceRequest {
             Some(Value::String(method)) if method == "push" => {}
             Some(_) => return Err(Invalid::at("delivery", Problem::NotOneOf(&["push"]))),
         }
+        let envelope = cloudevents::form(members.get("envelope")).map_err(|found| found.under("envelope"))?;
+        if envelope == Form::Cloudevent && members.contains_key("jwks") {
+            return Err(Invalid::at("jwks", Problem::Refused("is of no use for CloudEvents")));
+        }
         Ok(Self {
+            webhook_secret: cloudevents::secret(members, envelope)?,
+            envelope,
+            forward: members.get("forward").cloned(),
             issuer: issuer(members, policy)?,
             audience: audience(members)?,
             description: match members.get("description") {
@@ -115,6 +137,13 @@ pub struct Source {
     pub jwks: Option<Value>,
     #[serde(default)]
     pub target: Target,
+    #[serde(default)]
+    pub envelope: Form,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook_secret: Option<SourceSecret>,
+    /// Where its events go on to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forward: Option<Forward>,
     /// SHA-256 of the `Authorization` value a transmitter must send, in hexadecimal.
     pub authorization_hash: String,
     /// Unix milliseconds.
@@ -141,6 +170,9 @@ impl Source {
             "delivery": "push",
             "description": self.description,
             "jwks": self.jwks,
+            "envelope": self.envelope,
+            "webhook_secret_id": self.webhook_secret.as_ref().map(|secret| &secret.id),
+            "forward": self.forward,
             "receive_url": receive_url,
             "created_at": self.created_at,
         });
@@ -162,9 +194,18 @@ impl Source {
                     .map(|value| problem::text(value, MAX_DESCRIPTION).map(str::to_owned))
                     .transpose()
                     .map(|text| source.description = text),
+                "envelope" => cloudevents::form(given).map(|form| source.envelope = form),
+                // What it says is judged below, and is sealed by whoever may.
+                "webhook_secret" => Ok(()),
+                "sequence_gaps" if given.is_none() => Ok(()),
+                "sequence_gaps" => Err(Invalid::here(Problem::Refused("takes null only: it acknowledges them"))),
                 _ => source.target.set(name, given),
             };
             set.map_err(|found| found.under(name))?;
+        }
+        cloudevents::secret(members, source.envelope)?;
+        if source.envelope == Form::Set || members.get("webhook_secret").is_some_and(Value::is_null) {
+            source.webhook_secret = None;
         }
         source.rev += 1;
         Ok(source)
@@ -260,6 +301,12 @@ mod tests {
             description: None,
             jwks: None,
             target: Target::default(),
+            envelope: Form::Cloudevent,
+            webhook_secret: Some(SourceSecret {
+                sealed: "x".into(),
+                id: "y".into(),
+            }),
+            forward: None,
             authorization_hash: "00".into(),
             created_at: 1,
             rev: 1,

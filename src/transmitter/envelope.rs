@@ -3,8 +3,10 @@
 
 use serde_json::Value;
 
+use super::forward;
+
 use crate::protocol::cloudevent::{CloudEvent, Outgoing};
-use crate::protocol::json::{self, parse_strict};
+use crate::protocol::json::parse_strict;
 use crate::protocol::set::{Audience, Claims, Envelope};
 
 /// How a stored CloudEvent begins, and a SET's claims never do.
@@ -57,14 +59,14 @@ pub fn to_cloudevent(stored: &[u8], source: &str) -> Vec<u8> {
         tracestate: None,
         sub_id: &claims.sub_id.to_string(),
         event: &claims.event.to_string(),
-        txn: claims.txn.as_deref().unwrap_or_default(),
+        txn: claims.txn.as_deref(),
     }
     .to_structured()
 }
 
 /// The event type and the subject of a stored event, for whoever looks at it; null where there is none.
 pub fn type_and_subject(stored: &[u8]) -> (Value, Value) {
-    let mut document = json::read(stored).unwrap_or_default();
+    let mut document = forward::shown(stored).unwrap_or_default();
     if is_cloudevent(stored) {
         let sub_id = document.pointer_mut("/data/sub_id").map(Value::take);
         return (member(&mut document, "type"), sub_id.unwrap_or_default());

@@ -6,12 +6,13 @@
 
 mod again;
 mod consent;
+mod handed;
 mod polling;
 mod pushing;
 
 use crate::delivery::answer::HoldReason;
 use crate::delivery::bounds::Bounds;
-use crate::delivery::chunk::{Content, Jti};
+use crate::delivery::chunk::{Content, Jti, NewItem};
 use crate::delivery::control::{Gate, Kind};
 use crate::delivery::courier::{self, Courier};
 use crate::delivery::dead_letters;
@@ -256,37 +257,38 @@ impl Live {
         };
         let items = self.stream.items(sql, &self.filter, events, now, number)?;
         let (indices, items): (Vec<_>, Vec<_>) = items.into_iter().unzip();
-        match self.outbox.append(sql, &items, now) {
-            Ok(_) => {
-                if !numbered.is_empty() {
-                    let next = first + numbered.len() as u64;
-                    meta::set(sql, NEXT_NUMBER, &next.to_string())?;
-                    self.next_number = Some(next);
-                }
-                if self.stream.full_since.is_some() {
-                    self.follow_status(sql, false, now)?;
-                }
-                Ok(items.len())
-            }
-            Err(AppendError::Full) => {
-                // A batch that is larger than the whole outbox is no reason to take nothing else.
-                if self.stream.full_since.is_none() && self.outbox.queued().events > 0 {
-                    self.stream.full_since = Some(now);
-                    self.stream.rev += 1;
-                    self.stream.save(sql)?;
-                }
-                Err(AppendError::Full)
-            }
-            Err(AppendError::Conflict { index }) => Err(AppendError::Conflict {
+        self.take_in(sql, &items, now).map_err(|error| match error {
+            AppendError::Conflict { index } => AppendError::Conflict {
                 index: indices.get(index).copied().unwrap_or(index),
-            }),
-            Err(error) => Err(error),
+            },
+            error => error,
+        })?;
+        if !numbered.is_empty() {
+            self.set_next_number(sql, first + numbered.len() as u64)?;
         }
+        Ok(items.len())
+    }
+
+    fn take_in(&mut self, sql: &dyn Sql, items: &[NewItem], now: u64) -> Result<(), AppendError> {
+        let appended = self.outbox.append(sql, items, now);
+        match appended {
+            Ok(_) if self.stream.full_since.is_some() => {
+                self.follow_status(sql, false, now)?;
+            }
+            // A batch that is larger than the whole outbox is no reason to take nothing else.
+            Err(AppendError::Full) if self.stream.full_since.is_none() && self.outbox.queued().events > 0 => {
+                self.stream.full_since = Some(now);
+                self.stream.rev += 1;
+                self.stream.save(sql)?;
+            }
+            _ => {}
+        }
+        appended.map(|_| ())
     }
 
     /// The place of the next event in the order of a stream of CloudEvents (CE-1-10).
     fn next_number(&mut self, sql: &dyn Sql) -> Result<u64, SqlError> {
-        if self.stream.configuration.delivery.cloudevents().is_none() {
+        if self.stream.configuration.delivery.cloudevents().is_none() && self.stream.forward.is_none() {
             return Ok(0);
         }
         if self.next_number.is_none() {
@@ -421,8 +423,8 @@ impl Live {
         if !news {
             return Ok(false);
         }
-        if by_receiver {
-            // It knows; and what still waits to tell it otherwise is not so any more.
+        if by_receiver || self.stream.forward.is_some() {
+            // It knows, or was told by nobody that this is a stream; and what still waits to tell it otherwise is not so any more.
             self.outbox.control().drop_all(sql, Kind::StreamUpdated)?;
             return Ok(false);
         }

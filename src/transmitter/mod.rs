@@ -5,6 +5,7 @@ pub mod asked;
 pub mod envelope;
 pub mod explain;
 pub mod filter;
+pub mod forward;
 pub mod grant;
 pub mod keyring;
 pub mod live;

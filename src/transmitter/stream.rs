@@ -12,6 +12,7 @@ use crate::delivery::{control, dead_letters, outbox};
 use crate::protocol::cloudevent::Outgoing;
 use crate::protocol::event::profile::{self, Profile};
 use crate::protocol::event::publish::NewEvent;
+use crate::protocol::forward::Form;
 use crate::protocol::json::canonical;
 use crate::protocol::metadata::DefaultSubjects;
 use crate::protocol::operator_request::OnDead;
@@ -23,6 +24,7 @@ use crate::protocol::{event, status, subject, verification};
 
 use super::envelope;
 use super::filter::{self, Filter, Rules};
+use super::forward;
 use super::grant::Grant;
 use super::status::{Wish, Wishes, effective};
 use super::terms::Terms;
@@ -70,6 +72,9 @@ pub struct Stream {
     pub default_subjects: Option<DefaultSubjects>,
     #[serde(default)]
     pub choices: Choices,
+    /// What the events of a source are handed on in; `None` for a stream of events that were published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forward: Option<Form>,
     /// Whether the endpoint agreed.
     #[serde(default)]
     pub grant: Grant,
@@ -179,6 +184,9 @@ impl Stream {
 
     /// A stored event, accepted at `at` (Unix milliseconds), in the form that the stream has now.
     pub fn as_now<'a>(&self, stored: &'a [u8], at: u64) -> Cow<'a, [u8]> {
+        if let Some(form) = self.forward {
+            return forward::body(stored, form).into();
+        }
         let Configuration { iss, aud, delivery, .. } = &self.configuration;
         match (delivery.cloudevents(), envelope::is_cloudevent(stored)) {
             (Some(_), false) => envelope::to_cloudevent(stored, &self.event_source()).into(),
@@ -301,7 +309,7 @@ impl Stream {
                 tracestate: event.tracestate.as_deref(),
                 sub_id: &event.sub_id,
                 event: inside,
-                txn: &event.txn,
+                txn: Some(&event.txn),
             }
             .to_structured()
         } else {

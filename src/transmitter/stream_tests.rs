@@ -47,6 +47,7 @@ pub fn stream() -> Stream {
         announced: Status::Enabled,
         default_subjects: None,
         choices: Choices::default(),
+        forward: None,
         grant: Grant::default(),
         full_since: None,
         created_at: 5,

@@ -63,6 +63,22 @@ impl Terms {
         }
     }
 
+    /// Those of a stream that hands on what a source received: its endpoint is asked, whoever it is, and nobody is there to
+    /// be inactive or to be told anything.
+    pub fn of_forward(rev: u64, settings: &TenantSettings) -> Self {
+        Self {
+            rev,
+            push_endpoints: Some(Vec::new()),
+            settings: TenantSettings {
+                events_supported: None,
+                inactivity_timeout: 0,
+                verification_heartbeat: 0,
+                ..settings.clone()
+            },
+            ..Self::default()
+        }
+    }
+
     /// What an endpoint needs before anything is pushed to it (design 5).
     pub fn need(&self, endpoint_url: &str) -> Need {
         let Some(registered) = &self.push_endpoints else {

@@ -178,6 +178,28 @@ fn sources_are_created_with_what_counts_and_nothing_else() {
         ("jwks", jwks(short), "/jwks"),
         ("jwks", jwks(encrypting), "/jwks"),
         ("credentials", Some(json!({"access_token": "t"})), "/credentials"),
+        ("envelope", Some(json!("jwt")), "/envelope"),
+        ("envelope", Some(json!(["set"])), "/envelope"),
+        ("webhook_secret", Some(json!("whsec_c2hvcnQ=")), "/webhook_secret"),
+        ("sequence_gaps", Some(json!([])), "/sequence_gaps"),
+        ("forward", Some(json!(null)), "/forward"),
+        ("forward", Some(json!("https://acme.example/events")), "/forward"),
+        ("forward", Some(json!({})), "/forward/endpoint_url"),
+        (
+            "forward",
+            Some(json!({"endpoint_url": "http://acme.example/"})),
+            "/forward/endpoint_url",
+        ),
+        (
+            "forward",
+            Some(json!({"endpoint_url": "https://acme.quarry.io/", "envelope": "set"})),
+            "/forward/envelope",
+        ),
+        (
+            "forward",
+            Some(json!({"endpoint_url": "https://acme.quarry.io/", "webhook_secret": "whsec_"})),
+            "/forward/webhook_secret",
+        ),
         (
             "authorization_header",
             Some(json!("Bearer chosen")),

@@ -12,7 +12,7 @@ use crate::harness::{Answer, Client, Instance, Options, Recorded, ScriptedReceiv
 use crate::manage::{Receiver, Stream, Tenant};
 use crate::support::{PUSH, SESSION_REVOKED};
 
-pub use pushed::{Pushed, assert_signed, events_of, pushed_to, signature_count, verifies};
+pub use pushed::{Pushed, assert_signed, events_of, pushed_to, signature, signature_count, verifies};
 
 /// Media types of the JSON format (CE-4-1, CE-3.3-1).
 pub const STRUCTURED: &str = "application/cloudevents+json";

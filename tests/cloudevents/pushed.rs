@@ -212,7 +212,7 @@ pub fn assert_signed(push: &Recorded, secret: &str) {
 
 /// HMAC-SHA-256 over id, timestamp and body, in base64.
 #[track_caller]
-fn signature(secret: &str, id: &str, timestamp: &str, body: &[u8]) -> String {
+pub fn signature(secret: &str, id: &str, timestamp: &str, body: &[u8]) -> String {
     let encoded = secret.strip_prefix("whsec_").expect("SW-5: whsec_");
     let key = Base64::decode_vec(encoded).expect("SW-5: base64");
     assert!((24..=64).contains(&key.len()), "SW-5: {} bytes", key.len());

@@ -13,6 +13,7 @@ use crate::edge::clock::{now_ms, now_s};
 use crate::edge::command::{Refusal, SourceCommand, SourceReply, SourceView};
 use crate::edge::context::Edge;
 use crate::edge::error::{ApiError, no_store};
+use crate::edge::object::serve::boxed;
 use crate::edge::{auth, body, crypto, kv};
 use crate::protocol::event;
 use crate::protocol::jose::jwk::{Jwk, Jwks, KeyError};
@@ -20,6 +21,7 @@ use crate::protocol::jose::jws::Unverified;
 use crate::protocol::json::content_type_is;
 use crate::protocol::push::ErrorBody;
 use crate::protocol::set::{MEDIA_TYPE, SetErr};
+use crate::receiver::cloudevents::Form;
 use crate::receiver::inbox::{Accepted, IntakeRecord, KeysFrom};
 use crate::receiver::intake;
 use crate::receiver::keys::{FetchedKeys, are_fresh};
@@ -27,7 +29,7 @@ use crate::receiver::source::Source;
 
 use super::call::Call;
 use super::query::parameter;
-use super::target;
+use super::{receive_cloudevents, target};
 
 /// What an isolate knows of a source is looked up anew after this. The object checks in any case.
 const VIEW_MAX_AGE_MS: u64 = 10_000;
@@ -62,12 +64,12 @@ pub async fn push(call: Call) -> Result<Response, ApiError> {
     let body = body::read(payload, body::LIMIT).await?;
     let given = credentials(&parts)?;
     let view = view(&edge, &source_id, false).await?;
-    match judge_and_store(&edge, view, &given, &parts.headers, &body).await? {
+    match judge_and_store(&edge, view, &given, &parts.headers, &body, false).await? {
         Ok(()) => Ok(accepted()),
         // What we knew was old. Once more with what is so now.
         Err(Refusal::Stale) => {
             let view = self::view(&edge, &source_id, true).await?;
-            match judge_and_store(&edge, view, &given, &parts.headers, &body).await? {
+            match judge_and_store(&edge, view, &given, &parts.headers, &body, true).await? {
                 Ok(()) => Ok(accepted()),
                 Err(Refusal::Stale) => Err(ApiError::unavailable("The source is being changed.", 1)),
                 Err(refusal) => Err(ApiError::refused(refusal)),
@@ -91,10 +93,26 @@ async fn judge_and_store(
     given: &str,
     headers: &HeaderMap,
     body: &[u8],
+    is_fresh: bool,
 ) -> Result<Result<(), Refusal>, ApiError> {
     let (rev, enforces) = (view.source.rev, view.source.target.enforces());
     let source_id = view.source.source_id.clone();
     authenticate(&view.source, given)?;
+    let takes_cloudevents = view.source.envelope == Form::Cloudevent;
+    if takes_cloudevents != receive_cloudevents::comes_so(headers) && !is_fresh {
+        // It may have been changed a moment ago.
+        return Ok(Err(Refusal::Stale));
+    }
+    if takes_cloudevents {
+        return boxed(receive_cloudevents::receive(
+            edge,
+            &view.source,
+            headers,
+            body,
+            is_fresh,
+        ))
+        .await;
+    }
     let event = judge(edge, view, headers, body).await?;
     let origin = if enforces {
         target::origin_of_push(headers)?

@@ -1,26 +1,23 @@
-//! `/admin/sources`: what we receive, from whom, and the inbox.
+//! `/admin/sources`: what we receive, and from whom.
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::edge::command::{NewSource, Refusal, SourceCommand, SourceReply, TenantCommand, TenantReply};
+use crate::edge::command::{
+    NewForward, NewSource, Refusal, SourceChange, SourceCommand, SourceReply, TenantCommand, TenantReply,
+};
 use crate::edge::context::Edge;
 use crate::edge::error::{ApiError, json_response, no_store};
 use crate::edge::together::together;
 use crate::edge::{auth, crypto, random};
 use crate::protocol::endpoint_url::UrlPolicy;
-use crate::protocol::jose::jws;
-use crate::protocol::set::Claims;
-use crate::receiver::inbox::Stored;
+use crate::protocol::json::put;
 use crate::receiver::source::{Source, SourceRequest};
 
-use super::ask::{Asked, Question, Who, admit, ask};
+use super::ask::{Asked, Question, Who, admit, ask, unexpected};
 use super::call::{Answering, Call};
-use super::query::page;
-
-/// Most events in one answer.
-const MAX_PAGE: u32 = 1000;
+use super::streams;
 
 pub async fn create(call: Call) -> Result<Response, ApiError> {
     let Asked { edge, given, .. } = admit(call, Who::Operator).await?;
@@ -32,7 +29,20 @@ pub async fn create(call: Call) -> Result<Response, ApiError> {
     };
     let wanted = SourceRequest::parse(&given, &policy).map_err(|found| ApiError::invalid(&found))?;
     let authorization_header = format!("Bearer {}", random::text::<32>()?);
+    let secret = streams::webhook_secret()?;
+    let forward = match wanted.forward {
+        Some(forward) => Some(NewForward {
+            issuer: edge.issuer()?,
+            forward,
+            webhook_secret: secret.clone(),
+        }),
+        None => None,
+    };
+    let is_forwarded = forward.is_some();
     let command = TenantCommand::CreateSource(Box::new(NewSource {
+        envelope: wanted.envelope,
+        webhook_secret: wanted.webhook_secret,
+        forward,
         issuer: wanted.issuer,
         audience: wanted.audience,
         description: wanted.description,
@@ -43,9 +53,14 @@ pub async fn create(call: Call) -> Result<Response, ApiError> {
     let TenantReply::Source(source) = edge.tenant()?.ask(command).await? else {
         return Err(ApiError::internal("tenant", "an unexpected reply"));
     };
-    let mut shown = source.to_json(&receive_url(&edge, &source)?);
-    if let Some(members) = shown.as_object_mut() {
-        members.insert("authorization_header".to_owned(), json!(authorization_header));
+    // With the stream that hands its events on.
+    let mut shown = match view(&edge, &source.source_id).await? {
+        Some(shown) => shown,
+        None => return Err(ApiError::not_found()),
+    };
+    put(&mut shown, "authorization_header", authorization_header);
+    if is_forwarded {
+        show_secret(&mut shown, secret);
     }
     Ok(json_response(StatusCode::CREATED, &shown))
 }
@@ -61,7 +76,7 @@ pub async fn list(call: Call) -> Result<Response, ApiError> {
     for source in views {
         // One that was deleted since the list was made is left out.
         if let Some(source) = source? {
-            sources.push(source.to_json(&receive_url(&edge, &source)?));
+            sources.push(source);
         }
     }
     Ok(json_response(StatusCode::OK, &json!({"sources": sources})))
@@ -75,24 +90,50 @@ pub async fn show(call: Call) -> Result<Response, ApiError> {
         ..
     } = call;
     auth::operator(&edge, request.headers()).await?;
-    let source = view(&edge, &source_id).await?.ok_or_else(ApiError::not_found)?;
-    Ok(json_response(
-        StatusCode::OK,
-        &source.to_json(&receive_url(&edge, &source)?),
-    ))
+    let shown = view(&edge, &source_id).await?.ok_or_else(ApiError::not_found)?;
+    Ok(json_response(StatusCode::OK, &shown))
 }
 
-/// Changes members; what is absent stays.
+/// Changes members; what is absent stays. Where its events go on to is the tenant's to change: it has the stream.
 pub async fn change(call: Call) -> Result<Response, ApiError> {
-    let asked = admit(call, Who::Operator).await?;
-    let command = SourceCommand::Change {
-        patch: asked.given.clone(),
-    };
-    let SourceReply::View(view) = asked.edge.source(&asked.id)?.ask(command).await? else {
-        return Err(ApiError::internal("source", "an unexpected reply"));
-    };
-    let shown = view.source.to_json(&receive_url(&asked.edge, &view.source)?);
+    let mut asked = admit(call, Who::Operator).await?;
+    let mut secret = None;
+    let forward = asked.given.as_object_mut().and_then(|given| given.remove("forward"));
+    if let Some(forward) = forward {
+        asked.edge.source(&asked.id)?;
+        let webhook_secret = streams::webhook_secret()?;
+        let is_all = asked.given.as_object().is_some_and(Map::is_empty);
+        let change = SourceChange {
+            source_id: asked.id.clone(),
+            patch: if is_all { Value::Null } else { asked.given },
+            forward: NewForward {
+                issuer: asked.edge.issuer()?,
+                forward,
+                webhook_secret: webhook_secret.clone(),
+            },
+        };
+        let command = TenantCommand::ChangeSource(Box::new(change));
+        let TenantReply::SourceChanged { is_new } = asked.edge.tenant()?.ask(command).await? else {
+            return Err(unexpected());
+        };
+        secret = is_new.then_some(webhook_secret);
+    } else {
+        let command = SourceCommand::Change { patch: asked.given };
+        asked.edge.source(&asked.id)?.ask(command).await?;
+    }
+    let shown = view(&asked.edge, &asked.id).await?;
+    let mut shown = shown.ok_or_else(ApiError::not_found)?;
+    if let Some(secret) = secret {
+        show_secret(&mut shown, secret);
+    }
     Ok(json_response(StatusCode::OK, &shown))
+}
+
+/// The secret that events are handed on with: in this answer, and never again.
+fn show_secret(shown: &mut Value, secret: String) {
+    if let Some(forward) = shown.get_mut("forward") {
+        put(forward, "webhook_secret", secret);
+    }
 }
 
 pub fn delete(call: Call) -> impl Answering {
@@ -108,58 +149,22 @@ pub fn delete(call: Call) -> impl Answering {
     )
 }
 
-pub async fn events(call: Call) -> Result<Response, ApiError> {
-    let Call {
-        edge,
-        id: source_id,
-        request,
-        ..
-    } = call;
-    auth::operator(&edge, request.headers()).await?;
-    let (after, limit) = page(request.uri(), MAX_PAGE)?;
-    let SourceReply::Events(stored) = edge
-        .source(&source_id)?
-        .ask(SourceCommand::Events { after, limit })
-        .await?
-    else {
-        return Err(ApiError::internal("source", "an unexpected reply"));
-    };
-    let cursor = stored.last().map_or(after, |event| event.seq);
-    let events: Vec<Value> = stored.iter().map(show_event).collect();
-    Ok(json_response(
-        StatusCode::OK,
-        &json!({"events": events, "cursor": cursor.to_string()}),
-    ))
-}
-
-async fn view(edge: &Edge, source_id: &str) -> Result<Option<Source>, ApiError> {
-    match edge.source(source_id)?.tell(SourceCommand::View).await? {
-        Ok(SourceReply::View(view)) => Ok(Some(view.source)),
+/// A source as the operator sees it.
+async fn view(edge: &Edge, source_id: &str) -> Result<Option<Value>, ApiError> {
+    match edge.source(source_id)?.tell(SourceCommand::Show).await? {
+        Ok(SourceReply::Shown { source, notes }) => {
+            let mut shown = source.to_json(&receive_url(edge, &source)?);
+            for (name, note) in notes.as_object().into_iter().flatten() {
+                put(&mut shown, name, note.clone());
+            }
+            Ok(Some(shown))
+        }
         Err(Refusal::Gone | Refusal::NotFound) => Ok(None),
         Err(refusal) => Err(ApiError::refused(refusal)),
-        Ok(_) => Err(ApiError::internal("source", "an unexpected reply")),
+        Ok(_) => Err(unexpected()),
     }
 }
 
 fn receive_url(edge: &Edge, source: &Source) -> Result<String, ApiError> {
     Ok(format!("{}/receive/{}", edge.origin()?, source.source_id))
-}
-
-/// A stored event, its claims beside the SET they came in. The signature was verified before it was stored.
-fn show_event(stored: &Stored) -> Value {
-    let claims = jws::parse(&stored.set)
-        .ok()
-        .and_then(|token| Claims::parse(&token.assume_verified().claims).ok());
-    let mut shown = json!({"received_at": stored.at, "set": stored.set, "intake": stored.intake});
-    if let (Some(claims), Some(members)) = (claims, shown.as_object_mut()) {
-        members.insert("jti".to_owned(), json!(claims.jti));
-        members.insert("iss".to_owned(), json!(claims.iss));
-        members.insert("type".to_owned(), json!(claims.event_type));
-        members.insert("sub_id".to_owned(), claims.sub_id);
-        members.insert("event".to_owned(), claims.event);
-        members.insert("txn".to_owned(), json!(claims.txn));
-        members.insert("toe".to_owned(), json!(claims.toe));
-        members.insert("iat".to_owned(), json!(claims.iat));
-    }
-    shown
 }

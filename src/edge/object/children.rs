@@ -15,18 +15,20 @@ use crate::edge::settings::Settings;
 use crate::edge::together::together;
 use crate::protocol::client::{ClientMetadata, HandshakeUse};
 use crate::protocol::endpoint_url::{EndpointUrl, UrlPolicy, registered};
+use crate::protocol::forward::Wish;
 use crate::protocol::oauth::Scope;
 use crate::protocol::status::Status;
 use crate::protocol::stream::{CloudEvents, Configuration, Delivery, UpdateMode};
 use crate::protocol::tenant::TenantSettings;
 use crate::receiver::source::Source;
 use crate::transmitter::grant::Grant;
-use crate::transmitter::registry::{self, Child, Client, Kind, State};
+use crate::transmitter::registry::{self, Child, Kind, State};
 use crate::transmitter::routes::{self, Noted};
 use crate::transmitter::status::Wishes;
 use crate::transmitter::stream::{Choices, Stream};
 use crate::transmitter::terms::Terms;
 
+use super::forwards::seal_secret;
 use super::serve::{boxed, call_failed, fault};
 use super::stub::{self, ObjectStub};
 use super::tenant::TenantObject;
@@ -98,6 +100,7 @@ impl TenantObject {
             // SSF-7.1-14, SSF-7.1-15: what a new stream starts with; a later change of the tenant's is for later streams.
             default_subjects: Some(default_subjects),
             choices: Choices::default(),
+            forward: None,
             grant: Grant::default(),
             full_since: None,
             created_at: now_ms(),
@@ -235,10 +238,7 @@ impl TenantObject {
 
     async fn tell_one(&self, tenant: &str, child: &Child) -> Answer<()> {
         let rev = registry::terms_rev(&self.sql)?;
-        let Some((Client { metadata, .. }, _)) = registry::client(&self.sql, &child.owner)? else {
-            return Err(Refusal::UnknownClient);
-        };
-        let terms = Terms::new(rev, &registry::settings(&self.sql)?, &metadata);
+        let terms = self.terms_of(&child.owner, rev)?;
         let command = StreamCommand::TakeTerms { terms: Box::new(terms) };
         let answer = self.stream_object(tenant, &child.id)?.tell(command).await;
         match answer.map_err(|error| call_failed(&error))?? {
@@ -247,8 +247,22 @@ impl TenantObject {
         }
     }
 
-    pub(super) async fn create_source(&self, tenant: String, new: NewSource) -> Answer<TenantReply> {
+    pub(super) async fn create_source(
+        &self,
+        settings: &Settings,
+        tenant: String,
+        new: NewSource,
+    ) -> Answer<TenantReply> {
         let source_id = stub::new_id(&self.env, "SOURCE").map_err(|error| call_failed(&error))?;
+        let wish = new.forward.as_ref().map(|given| {
+            let policy = UrlPolicy::of_issuer(settings.allow_loopback, &given.issuer);
+            Wish::parse(&given.forward, None, &policy)
+        });
+        let wish = wish.transpose()?;
+        let webhook_secret = match &new.webhook_secret {
+            Some(secret) => Some(seal_secret(settings, &source_id, secret).await?),
+            None => None,
+        };
         let source = Source {
             source_id: source_id.clone(),
             tenant: tenant.clone(),
@@ -257,6 +271,9 @@ impl TenantObject {
             description: new.description,
             jwks: new.jwks,
             target: new.target,
+            envelope: new.envelope,
+            webhook_secret,
+            forward: None,
             authorization_hash: new.authorization_hash,
             created_at: now_ms(),
             rev: 1,
@@ -280,6 +297,13 @@ impl TenantObject {
             boxed(async { Ok(object.tell(command).await?.map(|_| ())) }),
         )
         .await?;
+        if let (Some(wish), Some(given)) = (wish, new.forward)
+            && let Err(refusal) = boxed(self.create_forward(&tenant, &source, wish, given)).await
+        {
+            // Nobody was told of the source either.
+            let _ = self.delete_child(Kind::Source, &source_id, None).await;
+            return Err(refusal);
+        }
         Ok(TenantReply::Source(Box::new(source)))
     }
 
@@ -323,6 +347,9 @@ impl TenantObject {
         let child = registry::child(&self.sql, kind, id)?
             .filter(|child| owner.is_none_or(|owner| child.owner == owner))
             .ok_or(Refusal::NotFound)?;
+        if kind == Kind::Source {
+            boxed(self.delete_forwards(id)).await?;
+        }
         registry::set_state(&self.sql, id, State::Deleting)?;
         if !self.busy.borrow_mut().insert(id.to_owned()) {
             // Somebody is at it, or it is just being made: whoever that is, or repair, ends it.
@@ -365,6 +392,7 @@ impl TenantObject {
     pub(super) async fn delete_object(&self, tenant: &str, child: &Child) -> Answer<bool> {
         let answer: Result<Answer<bool>, ApiError> = match child.kind {
             Kind::Stream => {
+                boxed(self.forget_forward(tenant, child)).await?;
                 let object = self.stream_object(tenant, &child.id)?;
                 let answer = object.tell(StreamCommand::Delete).await;
                 answer.map(|answer| answer.map(|_| true))

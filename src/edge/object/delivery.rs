@@ -79,15 +79,15 @@ impl StreamObject {
             Some(sealed) => Some(self.open(settings, AUTHORIZATION_PLACE, sealed).await?),
         };
         let seal = match run.mode {
-            None => Seal::Set(self.signer(settings).await?),
-            Some(mode) => {
+            None if !run.sends_claims => Seal::Set(self.signer(settings).await?),
+            mode => {
                 let mut secrets = Vec::with_capacity(run.sealed_secrets.len());
                 for sealed in &run.sealed_secrets {
                     let secret = self.open(settings, WEBHOOK_SECRET_PLACE, sealed).await?;
                     let secret = WebhookSecret::parse(secret.expose());
                     secrets.push(secret.map_err(|error| fault("webhook secret", error))?);
                 }
-                Seal::CloudEvents { mode, secrets }
+                Seal::Webhook { mode, secrets }
             }
         };
         let line = Line::new(run, authorization.as_ref(), seal);

@@ -51,11 +51,11 @@ impl Line {
     pub fn new(run: Run, authorization: Option<&Secret<String>>, seal: Seal) -> Option<Self> {
         let content_type = match &seal {
             Seal::Set(_) => set::MEDIA_TYPE,
-            Seal::CloudEvents { mode, .. } => match mode {
-                ContentMode::Structured => cloudevent::STRUCTURED,
-                ContentMode::Batched => cloudevent::BATCHED,
-                // Of the data.
-                ContentMode::Binary => "application/json",
+            Seal::Webhook { mode, .. } => match mode {
+                Some(ContentMode::Structured) => cloudevent::STRUCTURED,
+                Some(ContentMode::Batched) => cloudevent::BATCHED,
+                // Of the data, or of claims.
+                Some(ContentMode::Binary) | None => "application/json",
             },
         };
         let mut headers = vec![
@@ -89,8 +89,9 @@ impl Line {
 /// What makes a request of an event.
 pub enum Seal {
     Set(Signer),
-    CloudEvents {
-        mode: ContentMode,
+    Webhook {
+        /// How the body holds CloudEvents; `None`: it holds claims.
+        mode: Option<ContentMode>,
         /// Newest first.
         secrets: Vec<WebhookSecret>,
     },
@@ -101,16 +102,16 @@ impl Seal {
     async fn seal(&self, job: &Job) -> Result<(String, Vec<(String, String)>), CryptoError> {
         let (mode, secrets) = match self {
             Self::Set(signer) => return Ok((signer.sign(&job.claims).await?, Vec::new())),
-            Self::CloudEvents { mode, secrets } => (mode, secrets),
+            Self::Webhook { mode, secrets } => (mode, secrets),
         };
         let id = set::jti_text(&job.jti);
         let (id, mut headers, body) = match mode {
-            ContentMode::Structured => (id, Vec::new(), job.claims.clone()),
-            ContentMode::Binary => {
+            Some(ContentMode::Structured) | None => (id, Vec::new(), job.claims.clone()),
+            Some(ContentMode::Binary) => {
                 let (headers, body) = cloudevent::to_binary(&job.claims).ok_or(CryptoError::Headers)?;
                 (id, headers, body)
             }
-            ContentMode::Batched => {
+            Some(ContentMode::Batched) => {
                 let events = [job.claims.as_slice()].into_iter();
                 let events: Vec<&[u8]> = events
                     .chain(job.riders.iter().map(|(_, event)| event.as_slice()))
@@ -314,10 +315,17 @@ fn event_type(headers: &[(String, String)], body: &str) -> Option<String> {
     if body.starts_with(['{', '[']) {
         let document: Value = serde_json::from_str(body).ok()?;
         let event = document.get(0).unwrap_or(&document);
-        return event.get("type")?.as_str().map(str::to_owned);
+        return match event.get("type") {
+            Some(event_type) => event_type.as_str().map(str::to_owned),
+            None => of_claims(event),
+        };
     }
     let claims = Base64UrlUnpadded::decode_vec(body.split('.').nth(1)?).ok()?;
     let claims = json::read(&claims)?;
+    of_claims(&claims)
+}
+
+fn of_claims(claims: &Value) -> Option<String> {
     claims.get("events")?.as_object()?.keys().next().cloned()
 }
 

@@ -10,12 +10,12 @@ use crate::delivery::dead_letters::{self, Chosen, DeadLetter};
 use crate::delivery::outbox::Search;
 use crate::edge::clock::now_ms;
 use crate::edge::command::{Answer, Refusal, StreamReply};
-use crate::protocol::json::{self, put};
+use crate::protocol::json::put;
 use crate::protocol::operator_request::ReplayFrom;
 use crate::protocol::set::jti_text;
 use crate::protocol::status::Status;
-use crate::transmitter::envelope;
 use crate::transmitter::live::ReplayError;
+use crate::transmitter::{envelope, forward};
 
 use super::stream::StreamObject;
 
@@ -42,7 +42,7 @@ impl StreamObject {
         self.letters(|| {
             let letter = dead_letters::find(&self.sql, jti)?.ok_or(Refusal::NotFound)?;
             let mut answer = shown(&letter);
-            let claims = json::read(&letter.item.claims);
+            let claims = forward::shown(&letter.item.claims);
             put(&mut answer, "claims", json!(claims));
             Ok(StreamReply::Shown(answer))
         })

@@ -70,6 +70,7 @@ impl StreamObject {
             }),
             operate @ StreamCommand::Operate { .. } => self.operate(operate),
             StreamCommand::Health => self.health(),
+            StreamCommand::HandTo { wish } => self.hand_to(*wish).await,
             _ => Err(Refusal::Internal),
         }
     }
@@ -128,8 +129,8 @@ impl StreamObject {
     async fn rotate_secret(&self, secret: String, overlap_ms: u64) -> Answer<StreamReply> {
         let sealed = self.seal_webhook_secret(Some(secret)).await?;
         self.with(|live| {
-            let (Some((sealed, id)), true) = (sealed, live.stream.configuration.delivery.cloudevents().is_some())
-            else {
+            let signs = live.stream.configuration.delivery.cloudevents().is_some() || live.stream.forward.is_some();
+            let (Some((sealed, id)), true) = (sealed, signs) else {
                 return Err(Refusal::Conflict {
                     detail: "This stream carries SETs, which are signed with the keys of the issuer.".to_owned(),
                 });

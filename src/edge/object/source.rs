@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 
+use futures_util::future::join;
 use serde_json::json;
 use worker::{DurableObject, Env, Request, Response, State, durable_object};
 
@@ -19,11 +20,14 @@ use crate::protocol::endpoint_url::{EndpointUrl, UrlPolicy};
 use crate::protocol::jose::jwk::Jwks;
 use crate::protocol::json;
 use crate::protocol::metadata::{SSF_CONFIGURATION, TransmitterMetadata, well_known_url};
-use crate::receiver::inbox::{self, Accepted};
+use crate::receiver::inbox::{self, Accepted, StoreOutcome};
 use crate::receiver::keys::{FetchedKeys, are_fresh, wait_ms};
 use crate::receiver::source::{self, Source};
 
 use super::bell::Bell;
+use super::forwards::seal_secret;
+use super::hand_over::HandOver;
+use super::inbox::Inbox;
 use super::serve::{Alarm, Seldom, abort, boxed, fault, serve};
 use super::target::Granted;
 
@@ -35,7 +39,7 @@ const FETCH_BYTES: usize = 256 * 1024;
 #[durable_object(alarm)]
 pub struct SourceObject {
     pub(super) state: State,
-    env: Env,
+    pub(super) env: Env,
     pub(super) sql: EdgeSql,
     pub(super) alarm: Alarm,
     source: RefCell<Option<Source>>,
@@ -52,6 +56,9 @@ pub struct SourceObject {
     pub(super) paces: RefCell<Granted>,
     /// How often origins ask.
     pub(super) questions: Cell<Pace>,
+    /// What is known of the inbox, and who waits for it.
+    pub(super) inbox: Inbox,
+    pub(super) hand_over: HandOver,
     gone: Cell<bool>,
 }
 
@@ -71,6 +78,8 @@ impl DurableObject for SourceObject {
             granted: RefCell::default(),
             paces: RefCell::default(),
             questions: Cell::default(),
+            inbox: Inbox::default(),
+            hand_over: HandOver::default(),
             gone: Cell::default(),
         }
     }
@@ -81,16 +90,15 @@ impl DurableObject for SourceObject {
 
     async fn alarm(&self) -> worker::Result<Response> {
         self.alarm.went_off();
-        let called = self.call_back().await;
+        let (called, handed) = join(self.call_back(), self.hand_over()).await;
+        let kept = self.keep_order();
         let pruned = called.and_then(|()| self.prune());
-        match pruned {
-            Ok(due) => {
-                for due in due.into_iter().chain(self.callback_due()) {
-                    self.alarm.arm(&self.state, due).await;
-                }
+        for done in [handed, kept, pruned, Ok(self.callback_due())] {
+            match done {
+                Ok(Some(due)) => self.alarm.arm(&self.state, due).await,
+                Ok(None) | Err(Refusal::Gone) => {}
+                Err(_) => self.alarm.arm(&self.state, now_ms() + 60_000).await,
             }
-            Err(Refusal::Gone) => {}
-            Err(_) => self.alarm.arm(&self.state, now_ms() + 60_000).await,
         }
         Response::empty()
     }
@@ -128,11 +136,20 @@ impl SourceObject {
             SourceCommand::Handshake(asker) => boxed(self.asked(*asker)).await,
             SourceCommand::Grants => self.grants(),
             SourceCommand::Decide(decision) => boxed(self.decide(decision)).await,
-            SourceCommand::Store { rev, event, origin } => (self.store(rev, &event, origin.as_deref())).await,
-            SourceCommand::Events { after, limit } => {
-                self.source()?;
-                Ok(SourceReply::Events(inbox::read(&self.sql, after, limit)?))
+            SourceCommand::Show => self.show(),
+            SourceCommand::Forward { forward, instead_of } => {
+                boxed(self.set_forward(forward, instead_of.as_deref())).await
             }
+            SourceCommand::StoreAll { rev, events, origin } => self.store(rev, &events, origin.as_deref()).await,
+            SourceCommand::Store { rev, event, origin } => {
+                self.store(rev, std::slice::from_ref(&event), origin.as_deref()).await
+            }
+            SourceCommand::Events {
+                search,
+                after,
+                limit,
+                wait_ms,
+            } => boxed(self.events(&search, after, limit, wait_ms)).await,
             SourceCommand::Delete => boxed(self.delete()).await,
         }
     }
@@ -157,26 +174,48 @@ impl SourceObject {
 
     /// Changes what may be changed of a source. Who judged by the old one judges again.
     async fn change(&self, patch: &serde_json::Value) -> Answer<SourceReply> {
-        let source = self.source()?.patched(patch)?;
+        let sealed = match patch.get("webhook_secret").and_then(serde_json::Value::as_str) {
+            Some(secret) => Some(seal_secret(&*self.settings()?, &self.state.id().to_string(), secret).await?),
+            None => None,
+        };
+        let mut source = self.source()?.patched(patch)?;
+        source.webhook_secret = sealed.or(source.webhook_secret);
         source.save(&self.sql)?;
-        self.source.replace(Some(source.clone()));
+        if patch.get("sequence_gaps").is_some() {
+            self.acknowledge_gaps()?;
+        }
+        self.replace(source.clone());
         self.forget_granted();
         let _ = kv::put(&self.env, &source_copy(&source.source_id), &source).await;
         self.view().map(|view| SourceReply::View(Box::new(view)))
     }
 
-    async fn store(&self, rev: u64, event: &Accepted, origin: Option<&str>) -> Answer<SourceReply> {
+    /// The source as it is from here on.
+    pub(super) fn replace(&self, source: Source) {
+        self.source.replace(Some(source));
+    }
+
+    async fn store(&self, rev: u64, events: &[Accepted], origin: Option<&str>) -> Answer<SourceReply> {
         let source = self.source()?;
         if source.rev != rev {
             return Err(Refusal::Stale);
         }
         let now = now_ms();
         self.let_in(&source, origin, now)?;
-        let outcome = inbox::store(&self.sql, event, now).map_err(|error| {
-            // Half of a change must not stay: what is not committed goes with this life of the object.
-            abort(&self.state, "a fault while storing");
-            Refusal::from(error)
-        })?;
+        let mut outcome = StoreOutcome::Duplicate;
+        for event in events {
+            let stored = self.take_in(&source, event, now).map_err(|error| {
+                // Half of a change must not stay: what is not committed goes with this life of the object.
+                abort(&self.state, "a fault while storing");
+                Refusal::from(error)
+            })?;
+            if stored == StoreOutcome::Stored {
+                outcome = stored;
+            }
+        }
+        self.inbox.arrived.ring();
+        self.nudge_forward(&source).await;
+        self.watch_order(&source).await?;
         // A callback may have set the alarm for earlier; it looks after the events, too.
         if self.alarm.at().is_none() {
             let settings = self.settings()?;
@@ -187,8 +226,10 @@ impl SourceObject {
     }
 
     fn prune(&self) -> Answer<Option<u64>> {
+        let source = self.source()?;
         let keep = self.settings()?.inbox_retention_ms;
         let now = now_ms();
+        self.keep_what_was_counted(&source, now.saturating_sub(keep) + 1)?;
         let oldest = inbox::prune(&self.sql, now.saturating_sub(keep) + 1)?;
         Ok(oldest.map(|at| (at + keep).max(now + 1)))
     }
@@ -198,6 +239,7 @@ impl SourceObject {
         self.gone.set(true);
         self.source.replace(None);
         self.fetched.ring();
+        self.inbox.arrived.ring();
         let emptied = async {
             self.state.storage().delete_alarm().await?;
             self.state.storage().delete_all().await

@@ -15,7 +15,7 @@ use crate::edge::sql::EdgeSql;
 use crate::edge::{context, crypto};
 use crate::protocol::secret::Secret;
 use crate::transmitter::live::Live;
-use crate::transmitter::stream::{Published, Stream, run_until};
+use crate::transmitter::stream::{Stream, run_until};
 
 use super::bell::Bell;
 use super::exchange::Attempts;
@@ -194,7 +194,8 @@ impl StreamObject {
             StreamCommand::Create { .. } => Err(Refusal::Internal),
             StreamCommand::Read => self.with(|live| Ok(StreamReply::Stream(Box::new(live.stream.clone())))),
             StreamCommand::Delete => self.delete().await,
-            StreamCommand::Append { events } => self.append(&events).await,
+            StreamCommand::Append { events } => self.append(&|live, now| live.accept(&self.sql, &events, now)).await,
+            StreamCommand::Hand { events } => self.append(&|live, now| live.hand(&self.sql, &events, now)).await,
             StreamCommand::Poll { request } => {
                 let reply = self.poll(request).await;
                 let pruned = self.prune();
@@ -287,9 +288,9 @@ impl StreamObject {
         Ok(StreamReply::Done)
     }
 
-    async fn append(&self, events: &[Published]) -> Answer<StreamReply> {
+    async fn append(&self, accept: &dyn Fn(&mut Live, u64) -> Result<usize, AppendError>) -> Answer<StreamReply> {
         let now = now_ms();
-        let accepted = self.with(|live| match live.accept(&self.sql, events, now) {
+        let accepted = self.with(|live| match accept(live, now) {
             Ok(matched) => Ok(Some(matched)),
             // What is remembered of it was written: no reason to start anew.
             Err(AppendError::Full) => Ok(None),

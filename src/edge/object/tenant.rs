@@ -200,12 +200,13 @@ impl TenantObject {
                         .collect(),
                 })
             }
-            TenantCommand::CreateSource(new) => boxed(self.create_source(tenant, *new)).await,
+            TenantCommand::CreateSource(new) => boxed(self.create_source(&settings, tenant, *new)).await,
             TenantCommand::Sources => Ok(TenantReply::Children(registry::children(
                 &self.sql,
                 Kind::Source,
                 None,
             )?)),
+            TenantCommand::ChangeSource(change) => boxed(self.change_source(&settings, *change)).await,
             TenantCommand::DeleteSource { source_id } => boxed(self.delete_child(Kind::Source, &source_id, None)).await,
             TenantCommand::Found { .. } | TenantCommand::Close => Err(Refusal::Internal),
         }

@@ -26,7 +26,7 @@ pub struct Outgoing<'a> {
     pub sub_id: &'a str,
     /// As JSON.
     pub event: &'a str,
-    pub txn: &'a str,
+    pub txn: Option<&'a str>,
 }
 
 impl Outgoing<'_> {
@@ -52,7 +52,9 @@ impl Outgoing<'_> {
         out.extend_from_slice(self.sub_id.as_bytes());
         out.extend_from_slice(br#","event":"#);
         out.extend_from_slice(self.event.as_bytes());
-        append(&mut out, br#","txn":"#, self.txn);
+        if let Some(txn) = self.txn {
+            append(&mut out, br#","txn":"#, txn);
+        }
         out.extend_from_slice(b"}}");
         out
     }

@@ -62,33 +62,38 @@ impl CloudEvent {
     /// Reads the binary mode. `headers` are all of the request's, their names in lower case. Pointers are the names of headers
     /// (`/ce-id`), or start with `/data`.
     pub fn from_binary(headers: &[(String, String)], body: Option<Value>) -> Result<CloudEvent, Invalid> {
-        let mut values = Map::new();
-        for (header, text) in headers {
-            let Some(name) = header.strip_prefix("ce-") else {
-                continue;
-            };
-            let problem = match header::decode(text) {
-                // CE-3.1-1: the header `content-type` is this attribute.
-                _ if name == "datacontenttype" => Problem::UnknownMember,
-                None => Problem::Refused("is not percent-encoded UTF-8"),
-                Some(value) => match values.insert(name.to_owned(), Value::String(value)) {
-                    None => continue,
-                    Some(_) => Problem::Duplicate,
-                },
-            };
-            return Err(Invalid::at(header, problem));
-        }
-        if let Some((_, media_type)) = headers.iter().find(|(name, _)| name == "content-type") {
-            values.insert("datacontenttype".to_owned(), Value::String(media_type.clone()));
-        }
         let attributes = Attributes {
-            values,
+            values: attributes_in(headers)?,
             in_headers: true,
         };
         let mut event = attributes.read()?;
         event.data = body;
         Ok(event)
     }
+}
+
+/// The attributes of an event in binary mode, by their names in the JSON format.
+pub fn attributes_in(headers: &[(String, String)]) -> Result<Map<String, Value>, Invalid> {
+    let mut values = Map::new();
+    for (header, text) in headers {
+        let Some(name) = header.strip_prefix("ce-") else {
+            continue;
+        };
+        let problem = match header::decode(text) {
+            // CE-3.1-1: the header `content-type` is this attribute.
+            _ if name == "datacontenttype" => Problem::UnknownMember,
+            None => Problem::Refused("is not percent-encoded UTF-8"),
+            Some(value) => match values.insert(name.to_owned(), Value::String(value)) {
+                None => continue,
+                Some(_) => Problem::Duplicate,
+            },
+        };
+        return Err(Invalid::at(header, problem));
+    }
+    if let Some((_, media_type)) = headers.iter().find(|(name, _)| name == "content-type") {
+        values.insert("datacontenttype".to_owned(), Value::String(media_type.clone()));
+    }
+    Ok(values)
 }
 
 /// All attributes of an event, known or not.
@@ -134,9 +139,19 @@ impl Attributes {
             time,
             traceparent: traceparent.map(str::to_owned),
             tracestate: tracestate.map(str::to_owned),
+            sequence: self.sequence(),
             data: None,
             in_headers: self.in_headers,
         })
+    }
+
+    /// A text by its definition; there are senders that write a number. What is neither is nobody's place in an order.
+    fn sequence(&self) -> Option<String> {
+        match self.values.get("sequence") {
+            Some(Value::String(text)) => Some(text.clone()).filter(|text| !text.is_empty()),
+            Some(Value::Number(number)) => Some(number.to_string()),
+            _ => None,
+        }
     }
 
     fn required(&self, name: &str, max: usize) -> Result<&str, Invalid> {

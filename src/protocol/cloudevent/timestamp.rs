@@ -6,7 +6,7 @@ const DAY_S: i64 = 86_400;
 
 /// Seconds since 1970, negative before; a fraction is cut off, towards the past. A leap second counts as the second after it,
 /// and only where there can be one.
-pub(super) fn parse(text: &str) -> Option<i64> {
+pub fn parse(text: &str) -> Option<i64> {
     let mut rest = text.as_bytes();
     let year = digits(&mut rest, 4)?;
     mark(&mut rest, b"-")?;

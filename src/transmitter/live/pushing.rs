@@ -10,6 +10,7 @@ use crate::delivery::dead_letters::Death;
 use crate::delivery::outbox::Pos;
 use crate::delivery::sql::{Sql, SqlError};
 use crate::protocol::cloudevent::ContentMode;
+use crate::protocol::forward::Form;
 use crate::protocol::operator_request::OnDead;
 use crate::protocol::status::Status;
 use crate::protocol::stream::Delivery;
@@ -24,8 +25,10 @@ pub struct Run {
     pub origin: String,
     pub legacy_origin_header: bool,
     pub sealed_authorization: Option<String>,
-    /// How CloudEvents are sent; `None`: SETs are.
+    /// How CloudEvents are sent; `None`: SETs are, or claims.
     pub mode: Option<ContentMode>,
+    /// Claims are sent as they are, signed as CloudEvents are.
+    pub sends_claims: bool,
     /// The secrets to sign CloudEvents with, sealed.
     pub sealed_secrets: Vec<String>,
     /// When the first of them signs no more.
@@ -94,6 +97,7 @@ impl Live {
             legacy_origin_header: self.stream.choices.legacy_origin_header,
             sealed_authorization: self.stream.sealed_authorization.clone(),
             mode: configuration.delivery.cloudevents().map(|cloudevents| cloudevents.mode),
+            sends_claims: self.stream.forward == Some(Form::Claims),
             sealed_secrets: self
                 .stream
                 .webhook_secrets

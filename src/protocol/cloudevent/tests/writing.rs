@@ -13,7 +13,7 @@ fn outgoing() -> Outgoing<'static> {
         tracestate: None,
         sub_id: r#"{"format":"opaque","id":"1"}"#,
         event: r#"{"a": "}]\",\"datacontenttype\":"}"#,
-        txn: "tx\"1",
+        txn: Some("tx\"1"),
     }
 }
 
