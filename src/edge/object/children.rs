@@ -27,7 +27,7 @@ use crate::transmitter::stream::{Choices, Stream};
 use crate::transmitter::terms::Terms;
 
 use super::forwards::seal_secret;
-use super::serve::{boxed, call_failed, fault};
+use super::serve::{Boxed, boxed, call_failed, fault};
 use super::stub::{self, ObjectStub};
 use super::tenant::TenantObject;
 
@@ -119,7 +119,11 @@ impl TenantObject {
         };
         let object = self.stream_object(&stream.tenant, &child.id)?;
         let requested = stream.configuration.events_requested.as_deref();
-        let created = self.create_child(&child, requested, async || Ok(object.tell(command).await?.map(|_| ())));
+        let created = self.create_child(
+            &child,
+            requested,
+            boxed(async { Ok(object.tell(command).await?.map(|_| ())) }),
+        );
         match created.await {
             // Its client is gone, and then no token of it is good for anything.
             Err(Refusal::Gone) => Err(Refusal::UnknownClient),
@@ -285,10 +289,14 @@ impl TenantObject {
         };
         let object =
             stub::by_id(&self.env, "SOURCE", &source_id, Some(&tenant)).map_err(|error| call_failed(&error))?;
-        self.create_child(&child, None, async || Ok(object.tell(command).await?.map(|_| ())))
-            .await?;
+        self.create_child(
+            &child,
+            None,
+            boxed(async { Ok(object.tell(command).await?.map(|_| ())) }),
+        )
+        .await?;
         if let (Some(wish), Some(given)) = (wish, new.forward)
-            && let Err(refusal) = self.create_forward(&tenant, &source, wish, given).await
+            && let Err(refusal) = boxed(self.create_forward(&tenant, &source, wish, given)).await
         {
             // Nobody was told of the source either.
             let _ = self.delete_child(Kind::Source, &source_id, None).await;
@@ -303,7 +311,7 @@ impl TenantObject {
         &self,
         child: &Child,
         requested: Option<&[String]>,
-        create: impl AsyncFnOnce() -> Result<Answer<()>, ApiError>,
+        create: Boxed<'_, Result<Answer<()>, ApiError>>,
     ) -> Answer<()> {
         let life = self.life.get();
         let tenant = registry::name(&self.sql)?;
@@ -312,7 +320,7 @@ impl TenantObject {
         self.busy.borrow_mut().insert(child.id.clone());
         let begun = registry::begin_child(&self.sql, child, requested);
         let created = match begun {
-            Ok(()) => create()
+            Ok(()) => create
                 .await
                 .map_err(|error| call_failed(&error))
                 .and_then(|answer| answer),

@@ -18,7 +18,7 @@ use crate::transmitter::forward::New;
 use crate::transmitter::registry::{self, Child, Kind, State};
 use crate::transmitter::terms::Terms;
 
-use super::serve::{call_failed, fault};
+use super::serve::{boxed, call_failed, fault};
 use super::stub::{self, ObjectStub};
 use super::tenant::TenantObject;
 
@@ -71,7 +71,7 @@ impl TenantObject {
                 self.delete_child(Kind::Stream, &now_to.stream_id, Some(&source_id))
                     .await?;
             }
-            (Some(wish), None) => self.create_forward(&tenant, &view.source, wish, forward).await?,
+            (Some(wish), None) => boxed(self.create_forward(&tenant, &view.source, wish, forward)).await?,
             (Some(wish), Some(now_to)) => {
                 let known = Forward {
                     endpoint_url: wish.endpoint_url.clone(),
@@ -127,13 +127,13 @@ impl TenantObject {
         };
         let object = self.stream_object(tenant, &stream_id)?;
         let told = self.source_object(tenant, &source.source_id)?;
-        self.create_child(&child, Some(&[]), async || {
+        let create = boxed(async {
             if let Err(refusal) = object.tell(command).await? {
                 return Ok(Err(refusal));
             }
             Ok(tell_source(&told, Some(forward), None).await)
-        })
-        .await
+        });
+        self.create_child(&child, Some(&[]), create).await
     }
 
     /// A stream is about to be deleted: if it hands on what a source received, the source hands over nothing any more.

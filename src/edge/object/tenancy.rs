@@ -12,7 +12,7 @@ use crate::protocol::tenant::TenantSettings;
 use crate::transmitter::registry::{self, Child, Kind, State};
 
 use super::children::AT_ONCE;
-use super::serve::{call_failed, fault};
+use super::serve::{boxed, call_failed, fault};
 use super::stub;
 use super::tenant::TenantObject;
 
@@ -46,7 +46,11 @@ impl TenantObject {
         };
         let object = stub::tenant(&self.env, &tenant).map_err(|error| call_failed(&error))?;
         let command = TenantCommand::Found { tenant, settings };
-        let created = self.create_child(&child, None, async || Ok(object.tell(command).await?.map(|_| ())));
+        let created = self.create_child(
+            &child,
+            None,
+            boxed(async { Ok(object.tell(command).await?.map(|_| ())) }),
+        );
         created.await.map_err(|refusal| match refusal {
             Refusal::Gone => Refusal::Conflict {
                 detail: "The tenant was deleted while it was created.".to_owned(),
