@@ -1,8 +1,6 @@
 //! The objects that a tenant leads: its streams and sources, and for `default` the other tenants. A change that spans objects
 //! begins with a row that says so and ends with one; the alarm finishes what a crash left in between.
 
-use futures_util::future::LocalBoxFuture;
-
 use crate::delivery::meta;
 use crate::delivery::sql::SqlError;
 use crate::edge::clock::now_ms;
@@ -29,7 +27,7 @@ use crate::transmitter::stream::{Choices, Stream};
 use crate::transmitter::terms::Terms;
 
 use super::forwards::seal_secret;
-use super::serve::{boxed, call_failed, fault};
+use super::serve::{Boxed, boxed, call_failed, fault};
 use super::stub::{self, ObjectStub};
 use super::tenant::TenantObject;
 
@@ -313,7 +311,7 @@ impl TenantObject {
         &self,
         child: &Child,
         requested: Option<&[String]>,
-        create: LocalBoxFuture<'_, Result<Answer<()>, ApiError>>,
+        create: Boxed<'_, Result<Answer<()>, ApiError>>,
     ) -> Answer<()> {
         let life = self.life.get();
         let tenant = registry::name(&self.sql)?;

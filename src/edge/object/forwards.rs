@@ -71,7 +71,7 @@ impl TenantObject {
                 self.delete_child(Kind::Stream, &now_to.stream_id, Some(&source_id))
                     .await?;
             }
-            (Some(wish), None) => self.create_forward(&tenant, &view.source, wish, forward).await?,
+            (Some(wish), None) => boxed(self.create_forward(&tenant, &view.source, wish, forward)).await?,
             (Some(wish), Some(now_to)) => {
                 let known = Forward {
                     endpoint_url: wish.endpoint_url.clone(),

@@ -72,9 +72,12 @@ pub fn new_jti() -> Answer<Jti> {
     random::bytes().map_err(|_| Refusal::Internal)
 }
 
+/// Work that somebody else has made ready.
+pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
 /// Work of its own size, apart from the work that waits for it. What is seldom done must not be part of what is done often: one
 /// large function compresses badly, and is slow to begin with.
-pub fn boxed<'a, T>(work: impl Future<Output = T> + 'a) -> Pin<Box<dyn Future<Output = T> + 'a>> {
+pub fn boxed<'a, T>(work: impl Future<Output = T> + 'a) -> Boxed<'a, T> {
     Box::pin(work)
 }
 
