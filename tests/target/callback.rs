@@ -201,6 +201,26 @@ fn a_grant_stands_while_its_origin_asks_again() {
     target.push(&[(ORIGIN, SENDER)], 202);
 }
 
+/// WH-4.1-28: the rules of now count, not those of when it asked.
+#[test]
+fn a_callback_under_way_is_left_to_an_operator_who_decides_from_now_on() {
+    let sender = Sender::start();
+    let target = Target::start(soon(), &sender.members());
+    let gate = sender.endpoint.then_held(Reply::status(500));
+    target.options(&[(ORIGIN, SENDER), (CALLBACK, &sender.callback())], 200);
+    sender.endpoint.wait_for(1);
+    target.change(&json!({"handshake": "operator"}));
+    gate.open();
+    target.wait_for(SENDER, "left to the operator", |grant| {
+        grant["state"] == "pending" && grant["callback"]["next_attempt_at"].is_null()
+    });
+    assert_eq!(sender.calls().len(), 1);
+    target.push(&[(ORIGIN, SENDER)], 202);
+    target.decide(&json!({"origin": SENDER, "action": "approve"}), 200);
+    sender.endpoint.wait_for(2);
+    target.wait_for(SENDER, "called", |grant| grant["callback"]["state"] == "called");
+}
+
 /// WH-4.1-30: the URL holds the sender's secret.
 #[test]
 fn the_secret_of_a_callback_is_shown_and_written_nowhere() {
@@ -210,11 +230,11 @@ fn the_secret_of_a_callback_is_shown_and_written_nowhere() {
     assert!(url.contains(secret));
     sender.endpoint.then(Reply::status(500));
     target.options(&[(ORIGIN, SENDER), (CALLBACK, &url)], 200);
+    target.wait_for(SENDER, "granted", |grant| grant["state"] == "granted");
     // Another waits, so that its URL is still kept.
     target.change(&json!({"handshake": "operator"}));
     let other = format!("https://waiting.example.com/{secret}");
     target.options(&[(ORIGIN, "waiting.example.com"), (CALLBACK, &other)], 200);
-    target.wait_for(SENDER, "granted", |grant| grant["state"] == "granted");
     let operator = target.instance.operator();
     let source = target.source.path();
     let texts = [
