@@ -20,6 +20,7 @@ mod crypto;
 mod error;
 #[cfg(target_arch = "wasm32")]
 mod http;
+mod intake;
 #[cfg(target_arch = "wasm32")]
 mod kv;
 #[cfg(target_arch = "wasm32")]

@@ -64,9 +64,6 @@ pub struct Setup {
     pub endpoints: Option<Endpoints>,
     pub token_endpoint: Option<String>,
     pub stream: Option<RemoteStream>,
-    /// A request to create a stream went out, and its answer is not known.
-    #[serde(default)]
-    pub creating: bool,
     /// As last heard of.
     pub status: Option<String>,
     pub reason: Option<String>,
@@ -175,6 +172,13 @@ impl Setup {
         }
     }
 
+    /// This step alone is done again.
+    pub fn again(&mut self, at: usize) {
+        if let Some(step) = self.step(at) {
+            *step = Step::default();
+        }
+    }
+
     /// The stream is gone at the transmitter: another one is wanted.
     pub fn lose_stream(&mut self) {
         self.stream = None;
@@ -196,6 +200,11 @@ impl Setup {
             asked_at: now,
         });
         self.asked_at = Some(now);
+    }
+
+    /// The transmitter refused to send it.
+    pub fn forget(&mut self, state: &str) {
+        self.expected.retain(|expected| expected.state != state);
     }
 
     pub fn expects(&self, state: &str, now: u64) -> bool {

@@ -43,6 +43,19 @@ pub fn change(sql: &dyn Sql, add: &[Value], remove: &[Value]) -> Result<(), SqlE
     Ok(())
 }
 
+/// From now on exactly these are wanted.
+pub fn replace(sql: &dyn Sql, subjects: &[Value]) -> Result<(), SqlError> {
+    let kept: Vec<_> = subjects.iter().map(fingerprint).collect();
+    for row in sql.exec("SELECT seq, key FROM wanted WHERE state <> 3", &[])? {
+        let key = row.blob(1)?;
+        if !kept.iter().any(|kept| kept == key) {
+            let statement = "UPDATE wanted SET state = 3, detail = NULL WHERE seq = ?";
+            sql.exec(statement, &[row.int(0)?.into()])?;
+        }
+    }
+    change(sql, subjects, &[])
+}
+
 /// How many wait.
 pub fn waiting(sql: &dyn Sql) -> Result<u64, SqlError> {
     count(sql, "SELECT COUNT(*) FROM wanted WHERE state IN (0, 3)")
@@ -173,7 +186,15 @@ mod tests {
         change(&sql, &[subject(1)], &[]).unwrap();
         settle(&sql, &removal, None).unwrap();
         assert_eq!(states(&sql)[0], "1waiting", "wanted again while it was removed");
+        replace(&sql, &[subject(2), subject(4)]).unwrap();
+        let removals: Vec<bool> = due(&sql, 10).unwrap().iter().map(|due| due.remove).collect();
+        assert_eq!(
+            removals,
+            [true, false, true, false],
+            "1 and 3 go, 2 is asked again, 4 comes"
+        );
+        change(&sql, &[subject(1), subject(3)], &[]).unwrap();
         start_over(&sql).unwrap();
-        assert_eq!(waiting(&sql).unwrap(), 3);
+        assert_eq!(waiting(&sql).unwrap(), 4);
     }
 }

@@ -10,6 +10,7 @@ pub mod operate;
 pub mod poll;
 pub mod query;
 pub mod receive;
+pub mod remote;
 pub mod sources;
 pub mod status;
 pub mod streams;

@@ -4,18 +4,17 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::edge::command::{NewSource, Refusal, SourceCommand, SourceReply, TenantCommand, TenantReply};
+use crate::edge::command::{NewSource, Refusal, SourceCommand, SourceReply, SourceSecrets, TenantCommand, TenantReply};
 use crate::edge::context::Edge;
 use crate::edge::error::{ApiError, json_response, no_store};
 use crate::edge::together::together;
 use crate::edge::{auth, crypto, random};
 use crate::protocol::endpoint_url::UrlPolicy;
-use crate::protocol::jose::jws;
-use crate::protocol::set::Claims;
 use crate::receiver::inbox::Stored;
-use crate::receiver::source::{Source, SourceRequest};
+use crate::receiver::intake::stored_claims;
+use crate::receiver::source::SourceRequest;
 
-use super::ask::{Asked, Question, Who, admit, ask};
+use super::ask::{Asked, Question, Reply, Who, admit, ask};
 use super::call::{Answering, Call};
 use super::query::page;
 
@@ -32,19 +31,30 @@ pub async fn create(call: Call) -> Result<Response, ApiError> {
     };
     let wanted = SourceRequest::parse(&given, &policy).map_err(|found| ApiError::invalid(&found))?;
     let authorization_header = format!("Bearer {}", random::text::<32>()?);
+    // Where nothing is managed nobody needs it again.
+    let kept = wanted.managed.credentials.as_ref().filter(|_| !wanted.managed.poll);
+    let secrets = SourceSecrets {
+        credentials: wanted.given.credentials.flatten(),
+        authorization_header: kept.map(|_| authorization_header.clone()),
+    };
+    let polled = wanted.managed.poll;
     let command = TenantCommand::CreateSource(Box::new(NewSource {
         issuer: wanted.issuer,
         audience: wanted.audience,
         description: wanted.description,
         jwks: wanted.jwks,
         target: wanted.target,
+        managed: wanted.managed,
+        origin: edge.origin()?.to_owned(),
+        secrets,
+        subjects: wanted.given.subjects.unwrap_or_default(),
         authorization_hash: crypto::sha256_hex(&authorization_header),
     }));
     let TenantReply::Source(source) = edge.tenant()?.ask(command).await? else {
         return Err(ApiError::internal("tenant", "an unexpected reply"));
     };
-    let mut shown = source.to_json(&receive_url(&edge, &source)?);
-    if let Some(members) = shown.as_object_mut() {
+    let mut shown = view(&edge, &source.source_id).await?.ok_or_else(ApiError::not_found)?;
+    if let Some(members) = shown.as_object_mut().filter(|_| !polled) {
         members.insert("authorization_header".to_owned(), json!(authorization_header));
     }
     Ok(json_response(StatusCode::CREATED, &shown))
@@ -61,7 +71,7 @@ pub async fn list(call: Call) -> Result<Response, ApiError> {
     for source in views {
         // One that was deleted since the list was made is left out.
         if let Some(source) = source? {
-            sources.push(source.to_json(&receive_url(&edge, &source)?));
+            sources.push(source);
         }
     }
     Ok(json_response(StatusCode::OK, &json!({"sources": sources})))
@@ -76,10 +86,7 @@ pub async fn show(call: Call) -> Result<Response, ApiError> {
     } = call;
     auth::operator(&edge, request.headers()).await?;
     let source = view(&edge, &source_id).await?.ok_or_else(ApiError::not_found)?;
-    Ok(json_response(
-        StatusCode::OK,
-        &source.to_json(&receive_url(&edge, &source)?),
-    ))
+    Ok(json_response(StatusCode::OK, &source))
 }
 
 /// Changes members; what is absent stays.
@@ -88,10 +95,8 @@ pub async fn change(call: Call) -> Result<Response, ApiError> {
     let command = SourceCommand::Change {
         patch: asked.given.clone(),
     };
-    let SourceReply::View(view) = asked.edge.source(&asked.id)?.ask(command).await? else {
-        return Err(ApiError::internal("source", "an unexpected reply"));
-    };
-    let shown = view.source.to_json(&receive_url(&asked.edge, &view.source)?);
+    asked.edge.source(&asked.id)?.ask(command).await?;
+    let shown = view(&asked.edge, &asked.id).await?.ok_or_else(ApiError::not_found)?;
     Ok(json_response(StatusCode::OK, &shown))
 }
 
@@ -104,7 +109,16 @@ pub fn delete(call: Call) -> impl Answering {
             let source_id = asked.id.clone();
             Ok(Question::Tenant(TenantCommand::DeleteSource { source_id }))
         },
-        |_, _| Ok((StatusCode::NO_CONTENT, no_store()).into_response()),
+        |_, reply| {
+            // Begun: its transmitter cannot be reached now.
+            let begun = matches!(reply, Reply::Tenant(TenantReply::Begun));
+            let status = if begun {
+                StatusCode::ACCEPTED
+            } else {
+                StatusCode::NO_CONTENT
+            };
+            Ok((status, no_store()).into_response())
+        },
     )
 }
 
@@ -132,24 +146,20 @@ pub async fn events(call: Call) -> Result<Response, ApiError> {
     ))
 }
 
-async fn view(edge: &Edge, source_id: &str) -> Result<Option<Source>, ApiError> {
-    match edge.source(source_id)?.tell(SourceCommand::View).await? {
-        Ok(SourceReply::View(view)) => Ok(Some(view.source)),
+async fn view(edge: &Edge, source_id: &str) -> Result<Option<Value>, ApiError> {
+    let object = edge.source(source_id)?;
+    let receive_url = format!("{}/receive/{source_id}", edge.origin()?);
+    match object.tell(SourceCommand::Show { receive_url }).await? {
+        Ok(SourceReply::Shown(source)) => Ok(Some(source)),
         Err(Refusal::Gone | Refusal::NotFound) => Ok(None),
         Err(refusal) => Err(ApiError::refused(refusal)),
         Ok(_) => Err(ApiError::internal("source", "an unexpected reply")),
     }
 }
 
-fn receive_url(edge: &Edge, source: &Source) -> Result<String, ApiError> {
-    Ok(format!("{}/receive/{}", edge.origin()?, source.source_id))
-}
-
 /// A stored event, its claims beside the SET they came in. The signature was verified before it was stored.
 fn show_event(stored: &Stored) -> Value {
-    let claims = jws::parse(&stored.set)
-        .ok()
-        .and_then(|token| Claims::parse(&token.assume_verified().claims).ok());
+    let claims = stored_claims(&stored.set);
     let mut shown = json!({"received_at": stored.at, "set": stored.set, "intake": stored.intake});
     if let (Some(claims), Some(members)) = (claims, shown.as_object_mut()) {
         members.insert("jti".to_owned(), json!(claims.jti));

@@ -3,6 +3,8 @@
 pub mod bell;
 pub mod serve;
 pub mod source;
+mod source_run;
+mod source_show;
 pub mod stream;
 pub mod stub;
 mod target;
@@ -14,5 +16,8 @@ mod delivery;
 mod exchange;
 mod letters;
 mod manage;
+mod poll_in;
+mod remote;
+mod set_up;
 mod sweep;
 mod tenancy;
