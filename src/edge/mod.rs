@@ -20,6 +20,7 @@ mod crypto;
 mod error;
 #[cfg(target_arch = "wasm32")]
 mod http;
+#[cfg(target_arch = "wasm32")]
 mod intake;
 #[cfg(target_arch = "wasm32")]
 mod kv;

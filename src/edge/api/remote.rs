@@ -21,6 +21,9 @@ const MAX_WAIT: u64 = 25;
 /// Most subjects in one answer.
 const MAX_PAGE: u32 = 1000;
 
+/// Most subjects in one request; as many as fit into a body.
+const MAX_CHANGED: usize = 10_000;
+
 type Ask = fn(&Asked) -> Result<SourceCommand, ApiError>;
 
 async fn put(call: Call, status: StatusCode, command: Ask) -> Result<Response, ApiError> {
@@ -71,7 +74,7 @@ pub fn subjects(call: Call) -> impl Answering {
 pub fn change_subjects(call: Call) -> impl Answering {
     put(call, StatusCode::ACCEPTED, |asked| {
         let BulkSubjects { add, remove } =
-            BulkSubjects::parse(&asked.given).map_err(|found| ApiError::invalid(&found))?;
+            BulkSubjects::parse_at_most(&asked.given, MAX_CHANGED).map_err(|found| ApiError::invalid(&found))?;
         Ok(SourceCommand::ChangeSubjects { add, remove })
     })
 }
