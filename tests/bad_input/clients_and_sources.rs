@@ -178,7 +178,11 @@ fn sources_are_created_with_what_counts_and_nothing_else() {
         ("jwks", jwks(short), "/jwks"),
         ("jwks", jwks(encrypting), "/jwks"),
         ("credentials", Some(json!({})), "/credentials/client_secret"),
-        ("credentials", Some(json!({"access_token": ""})), "/credentials/access_token"),
+        (
+            "credentials",
+            Some(json!({"access_token": ""})),
+            "/credentials/access_token",
+        ),
         ("credentials", Some(json!(null)), "/credentials"),
         ("events_requested", Some(json!(["urn:example:a"])), "/events_requested"),
         ("subjects", Some(json!([])), "/subjects"),
