@@ -25,6 +25,7 @@ mod path;
 mod poll;
 mod receive;
 mod smoke;
+mod source;
 mod subjects;
 mod support;
 mod target;

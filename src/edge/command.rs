@@ -20,10 +20,13 @@ use crate::protocol::stream::{CloudEvents, UpdateMode, UpdateRequest};
 use crate::protocol::tenant::TenantSettings;
 use crate::receiver::cloudevents::Form;
 use crate::receiver::inbox::{Accepted, StoreOutcome, Stored};
+use crate::receiver::intake::AboutStream;
 use crate::receiver::keys::FetchedKeys;
+use crate::receiver::managed::Managed;
 use crate::receiver::search::Search;
 use crate::receiver::source::Source;
 use crate::receiver::target::{Decision, Target};
+use crate::receiver::token::Credentials;
 use crate::transmitter::registry::{Child, Client};
 use crate::transmitter::stream::{Published, Stream};
 use crate::transmitter::terms::Terms;
@@ -91,6 +94,10 @@ pub enum Refusal {
     Stale,
     /// A remote party did not give what was needed; trying later may help.
     RemoteFailed { detail: String },
+    /// A transmitter that we asked on somebody's behalf failed, or refused.
+    Transmitter { detail: String },
+    /// The SET is not acceptable here.
+    Set { err: String, description: String },
     /// Our own fault; the object logged it.
     Internal,
 }
@@ -235,6 +242,10 @@ pub struct NewSource {
     pub envelope: Form,
     pub webhook_secret: Option<String>,
     pub forward: Option<NewForward>,
+    pub managed: Managed,
+    pub origin: String,
+    pub secrets: SourceSecrets,
+    pub subjects: Vec<Value>,
     pub authorization_hash: String,
 }
 
@@ -255,6 +266,14 @@ pub struct SourceChange {
     /// All else that is changed; null when nothing is.
     pub patch: Value,
     pub forward: NewForward,
+}
+
+/// What a source keeps sealed.
+#[derive(Clone, Default, Record)]
+pub struct SourceSecrets {
+    pub credentials: Option<Credentials>,
+    /// What its transmitter has to send. Needed where we tell it so ourselves.
+    pub authorization_header: Option<String>,
 }
 
 /// What a tenant answers.
@@ -510,9 +529,44 @@ pub struct Usage {
 pub enum SourceCommand {
     Create {
         source: Box<Source>,
+        secrets: SourceSecrets,
+        subjects: Vec<Value>,
     },
     /// The source and the keys it has.
     View,
+    /// All that an operator may see.
+    Show {
+        receive_url: String,
+    },
+    Health,
+    /// How far the set-up is; held for so long while it is under way.
+    Setup {
+        wait_ms: u64,
+    },
+    /// The set-up again, from this step.
+    Repeat {
+        from: usize,
+    },
+    /// Of the stream at the transmitter.
+    Status,
+    SetStatus {
+        status: Status,
+        reason: Option<String>,
+    },
+    Subjects {
+        after: i64,
+        limit: u32,
+    },
+    ChangeSubjects {
+        add: Vec<Value>,
+        remove: Vec<Value>,
+    },
+    /// Asks the transmitter for a verification event.
+    Verify,
+    /// A SET was refused, or taken and not kept.
+    Count {
+        discarded: bool,
+    },
     /// Changes members by what a PATCH gave.
     Change {
         patch: Value,
@@ -523,8 +577,6 @@ pub enum SourceCommand {
     Decide(Decision),
     /// Fetches the issuer's keys, unless that was done a moment ago.
     RefreshKeys,
-    /// The source with what is to be known of it now.
-    Show,
     /// Where its events go on to. None: nowhere any more, if they went to `instead_of`.
     Forward {
         forward: Option<Forward>,
@@ -542,6 +594,8 @@ pub enum SourceCommand {
         event: Accepted,
         /// Whom the push says it comes from, in compared form.
         origin: Option<String>,
+        /// What it says about its stream.
+        about: Option<AboutStream>,
     },
     /// What is looked for after a cursor; waits for it that long.
     Events {
@@ -571,12 +625,11 @@ pub struct Asker {
 #[serde(rename_all = "snake_case")]
 pub enum SourceReply {
     Done,
+    /// Begun: the transmitter cannot be reached now.
+    Begun,
+    /// A document for whoever asked, as it is.
+    Shown(Value),
     View(Box<SourceView>),
-    Shown {
-        source: Box<Source>,
-        /// Members that are shown beside its own.
-        notes: Value,
-    },
     /// The keys, and for how long the issuer may not be asked again: 0 when they were fetched just now.
     Keys {
         keys: FetchedKeys,

@@ -171,6 +171,8 @@ impl ApiError {
                 "this endpoint has granted no pushes from there",
             )),
             Refusal::RemoteFailed { detail } => Self::unavailable(detail, 5),
+            Refusal::Transmitter { detail } => Self::problem(StatusCode::BAD_GATEWAY, "The transmitter failed", detail),
+            Refusal::Set { err, description } => Self::Set(ErrorBody::new(SetErr::from(err.as_str()), description)),
             // A stale copy is dealt with where it was used; if it comes here, that was forgotten.
             Refusal::Stale | Refusal::Internal => Self::Internal,
         }

@@ -12,8 +12,8 @@ use worker::{Env, HttpRequest, ResponseBuilder};
 use super::address::locate;
 use super::api::call::endpoint;
 use super::api::{
-    clients, consent, console, events, inbox, operate, poll, receive, sources, status, streams, subjects, target,
-    tenants, token, verification, watch, well_known,
+    clients, consent, console, events, inbox, operate, poll, receive, remote, sources, status, streams, subjects,
+    target, tenants, token, verification, watch, well_known,
 };
 use super::context::{self, Edge};
 use super::error::{ApiError, ProblemBody};
@@ -140,6 +140,23 @@ fn router() -> Router {
         .route(
             "/admin/sources/{source_id}/grants",
             get(endpoint!(target::grants)).post(endpoint!(target::decide)),
+        )
+        .route("/admin/sources/{source_id}/health", get(endpoint!(remote::health)))
+        .route(
+            "/admin/sources/{source_id}/setup",
+            get(endpoint!(remote::setup)).post(endpoint!(remote::repeat)),
+        )
+        .route(
+            "/admin/sources/{source_id}/status",
+            get(endpoint!(remote::status)).post(endpoint!(remote::set_status)),
+        )
+        .route(
+            "/admin/sources/{source_id}/subjects",
+            get(endpoint!(remote::subjects)).post(endpoint!(remote::change_subjects)),
+        )
+        .route(
+            "/admin/sources/{source_id}/verification",
+            post(endpoint!(remote::verify)),
         )
         .route("/admin/sources/{source_id}/events", get(endpoint!(inbox::events)))
         .fallback(|| async { ApiError::not_found() })

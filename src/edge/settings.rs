@@ -11,6 +11,7 @@ use crate::delivery::courier;
 use crate::delivery::retry::RetryPolicy;
 use crate::protocol::operator_request::{MAX_RATE, MAX_WINDOW};
 use crate::protocol::secret::Secret;
+use crate::receiver::watch;
 use crate::transmitter::{grant, live};
 
 /// One row of the table.
@@ -68,6 +69,13 @@ pub const TABLE: &[Setting] = &[
     row("STREAMS_PER_CLIENT", "10", "streams", "A client that has this many gets 409 for a further one."),
     row("TOKEN_TTL_S", "3600", "s", "Life of an access token; at most 3600."),
     row("JWKS_MAX_AGE_S", "300", "s", "How long others may cache our keys."),
+    row("WATCH_S", "3600", "s", "A managed source's stream is looked after at its transmitter at least this often: its status is asked for, and a verification event."),
+    row("VERIFICATION_WAIT_S", "600", "s", "A verification event that did not come by then is reported as a problem of the source."),
+    row("SETUP_AGAIN_S", "3600", "s", "A step of a source's set-up that the transmitter refused is tried again after this."),
+    row("REMOTE_TIMEOUT_MS", "10000", "ms", "A transmitter that has not answered a request of a source by then is asked again later; polls apart."),
+    row("POLL_TIMEOUT_MS", "60000", "ms", "A poll of a source without a complete answer by then has failed. Longer than transmitters hold one."),
+    row("POLL_IDLE_MS", "5000", "ms", "A transmitter that holds no polls is polled again after this when it has nothing, and then ever more seldom up to a minute."),
+    row("LEAVE_BEHIND_S", "86400", "s", "A deleted source whose transmitter does not let go of the stream for this long is left behind there."),
     row("KEY_REFETCH_MS", "60000", "ms", "A source's issuer is asked for its keys at most this often."),
 ];
 
@@ -93,6 +101,18 @@ pub struct Settings {
     pub handshakes_per_host: u32,
     pub callback_delay_ms: u64,
     pub callback_retry_ms: u64,
+    pub remote: Remote,
+}
+
+/// How a source deals with its transmitter.
+#[derive(Debug, Clone, Copy)]
+pub struct Remote {
+    pub watch: watch::Rules,
+    pub again_ms: u64,
+    pub timeout_ms: u32,
+    pub poll_timeout_ms: u32,
+    pub poll_idle_ms: u64,
+    pub leave_behind_ms: u64,
 }
 
 /// Why a deployment's settings are refused.
@@ -142,6 +162,7 @@ impl Settings {
             handshakes_per_host: u32::try_from(given.number("HANDSHAKES_PER_HOST", 1, 1_000_000)?).unwrap_or(1),
             callback_delay_ms: given.number("CALLBACK_DELAY_MS", 1, 60_000)?,
             callback_retry_ms: given.number("CALLBACK_RETRY_MS", 1, 600_000)?,
+            remote: remote(&given)?,
         })
     }
 }
@@ -176,6 +197,22 @@ fn delivery(given: &Given) -> Result<live::Rules, SettingsError> {
             retry_ms: given.number("HANDSHAKE_RETRY_MS", 1, 3_600_000)?,
             timeout_ms: u32::try_from(given.number("HANDSHAKE_TIMEOUT_MS", 1, 60_000)?).unwrap_or(60_000),
         },
+    })
+}
+
+fn remote(given: &Given) -> Result<Remote, SettingsError> {
+    let seconds = |name| Ok(given.number(name, 1, 31_536_000)? * 1000);
+    let timeout = |name, most| Ok(u32::try_from(given.number(name, 1, most)?).unwrap_or(u32::MAX));
+    Ok(Remote {
+        watch: watch::Rules {
+            every_ms: seconds("WATCH_S")?,
+            answer_ms: seconds("VERIFICATION_WAIT_S")?,
+        },
+        again_ms: seconds("SETUP_AGAIN_S")?,
+        timeout_ms: timeout("REMOTE_TIMEOUT_MS", 60_000)?,
+        poll_timeout_ms: timeout("POLL_TIMEOUT_MS", 120_000)?,
+        poll_idle_ms: given.number("POLL_IDLE_MS", 1, 3_600_000)?,
+        leave_behind_ms: seconds("LEAVE_BEHIND_S")?,
     })
 }
 

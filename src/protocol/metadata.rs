@@ -12,6 +12,8 @@ use super::record::Record;
 pub const SPEC_VERSION: &str = "1_0";
 /// Well-known suffixes (SSF-11-1, RFC 8414 3, RFC 9728 3).
 pub const SSF_CONFIGURATION: &str = "ssf-configuration";
+/// The same before SSF 1.0 (SSF-7.2.2-3).
+pub const RISC_CONFIGURATION: &str = "risc-configuration";
 pub const AUTHORIZATION_SERVER: &str = "oauth-authorization-server";
 pub const PROTECTED_RESOURCE: &str = "oauth-protected-resource";
 /// Names OAuth 2.0 in `authorization_schemes` (SSF-7.1.1-5, CIP-2.3.7-1).

@@ -199,9 +199,13 @@ impl SetError {
 impl Claims {
     /// Reads the claims of a SET in the order of checks that the answer codes follow: issuer, audience, then the rest.
     pub fn parse(bytes: &[u8]) -> Result<Claims, SetError> {
-        let claims = match json::parse_strict(bytes, MAX_DEPTH).map_err(SetError::Json)? {
-            Value::Object(claims) => claims,
-            _ => return Err(SetError::NotAnObject),
+        Claims::from_value(json::parse_strict(bytes, MAX_DEPTH).map_err(SetError::Json)?)
+    }
+
+    /// As [`Claims::parse`], for claims that were brought into shape before.
+    pub fn from_value(claims: Value) -> Result<Claims, SetError> {
+        let Value::Object(claims) = claims else {
+            return Err(SetError::NotAnObject);
         };
         let iss = non_empty(&claims, "iss").ok_or(SetError::Issuer)?;
         let aud = claims

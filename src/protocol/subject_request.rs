@@ -67,10 +67,15 @@ impl BulkSubjects {
     /// Reads the body: `add` and `remove`, at least one subject and at most [`MAX_BULK`] in all, no other members. The
     /// pointer of an error leads to the first fault (`/add/3/email`).
     pub fn parse(value: &Value) -> Result<BulkSubjects, Invalid> {
+        Self::parse_at_most(value, MAX_BULK)
+    }
+
+    /// The same with another limit.
+    pub fn parse_at_most(value: &Value, most: usize) -> Result<BulkSubjects, Invalid> {
         let members = problem::object(value)?;
         problem::only_members(members, &["add", "remove"])?;
-        let add = subjects(members, "add", MAX_BULK)?;
-        let remove = subjects(members, "remove", MAX_BULK - add.len())?;
+        let add = subjects(members, "add", 0, most)?;
+        let remove = subjects(members, "remove", add.len(), most)?;
         if add.is_empty() && remove.is_empty() {
             return Err(Invalid::here(Problem::Refused(
                 "needs at least one subject in add or remove",
@@ -80,16 +85,16 @@ impl BulkSubjects {
     }
 }
 
-/// The subjects of one member, of which `room` may still come; the limit in the error is that of the whole request.
-fn subjects(members: &Map<String, Value>, name: &str, room: usize) -> Result<Vec<Value>, Invalid> {
+/// The subjects of one member, where so many are there already; the limit in the error is that of the whole request.
+fn subjects(members: &Map<String, Value>, name: &str, taken: usize, most: usize) -> Result<Vec<Value>, Invalid> {
     let Some(value) = members.get(name) else {
         return Ok(Vec::new());
     };
     let entries = value
         .as_array()
         .ok_or_else(|| Invalid::at(name, Problem::NotA("an array")))?;
-    if entries.len() > room {
-        return Err(Invalid::here(Problem::TooMany(MAX_BULK)));
+    if entries.len() > most - taken {
+        return Err(Invalid::here(Problem::TooMany(most)));
     }
     let read = |(at, entry)| one(entry).map_err(|found| found.under(at).under(name));
     entries.iter().enumerate().map(read).collect()

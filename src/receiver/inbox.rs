@@ -82,6 +82,12 @@ pub enum StoreOutcome {
     Duplicate,
 }
 
+/// Whether this event is there already.
+pub fn is_known(sql: &dyn Sql, iss: &str, jti: &str) -> Result<bool, SqlError> {
+    let rows = sql.exec("SELECT 1 FROM seen WHERE key = ?", &[key(iss, jti).into()])?;
+    Ok(!rows.is_empty())
+}
+
 /// Stores an event once: two rows, and none for a duplicate.
 pub fn store(sql: &dyn Sql, event: &Accepted, now: u64) -> Result<StoreOutcome, SqlError> {
     let key = key(&event.iss, &event.jti);

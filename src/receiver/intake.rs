@@ -4,10 +4,19 @@
 //! acted upon; `iss` is looked at early only so that a stranger's token is called that rather than a bad signature. The
 //! signature itself is checked by whoever calls, between [`choose_key`] and [`accept`].
 
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::protocol::event;
 use crate::protocol::jose::jwk::{Jwk, Jwks, KeyError};
-use crate::protocol::jose::jws::{self, Alg, Unverified, Verified};
+use crate::protocol::jose::jws::{self, Alg, MAX_DEPTH, Unverified, Verified};
+use crate::protocol::json;
 use crate::protocol::push::ErrorBody;
-use crate::protocol::set::{self, Audience, Claims, SetErr};
+use crate::protocol::record::Record;
+use crate::protocol::set::{self, Audience, Claims, SetErr, SetError};
+use crate::protocol::subject;
+
+use super::legacy::Legacy;
 
 /// How far ahead of ours the issuer's clock may be, in seconds. There is no maximum age: held events are old.
 pub const CLOCK_SKEW_S: i64 = 120;
@@ -18,7 +27,20 @@ pub struct Trust {
     /// Compared exactly, as a string (SSF-4.1.6-2).
     pub issuer: String,
     pub audience: Audience,
+    /// Shapes of old that are taken, too.
+    pub legacy: Legacy,
 }
+
+/// Members of a complex subject that SSF defines (SSF-3.3-2): whoever reads events can be expected to know them.
+const KNOWN_MEMBERS: [&str; 7] = [
+    "user",
+    "device",
+    "session",
+    "application",
+    "tenant",
+    "org_unit",
+    "group",
+];
 
 /// Takes the body apart and refuses what no key could save: shape, type, algorithm, issuer.
 pub fn screen<'a>(body: &'a [u8], trust: &Trust) -> Result<Unverified<'a>, ErrorBody> {
@@ -27,7 +49,9 @@ pub fn screen<'a>(body: &'a [u8], trust: &Trust) -> Result<Unverified<'a>, Error
     let token = text.strip_suffix('\n').unwrap_or(text);
     let token = token.strip_suffix('\r').unwrap_or(token);
     let unverified = jws::parse(token).map_err(|error| refuse(SetErr::InvalidRequest, error))?;
-    if !set::typ_is_set(unverified.header.typ.as_deref()) {
+    let typ = unverified.header.typ.as_deref();
+    let is_old = || trust.legacy.typ && typ.is_none_or(|typ| typ.eq_ignore_ascii_case("jwt"));
+    if !(set::typ_is_set(typ) || is_old()) {
         return Err(refuse(SetErr::InvalidRequest, "the header's typ is not secevent+jwt"));
     }
     if Alg::from_name(&unverified.header.alg).is_none() {
@@ -69,7 +93,7 @@ pub fn signature_refused() -> ErrorBody {
 
 /// Reads the claims of a token whose signature was verified: issuer again, audience, times, one event. `now` in seconds.
 pub fn accept(token: &Verified, trust: &Trust, now: i64) -> Result<Claims, ErrorBody> {
-    let claims = Claims::parse(&token.claims).map_err(|error| refuse(error.code(), error))?;
+    let claims = read(&token.claims, trust.legacy).map_err(|error| refuse(error.code(), error))?;
     if claims.iss != trust.issuer {
         return Err(refuse(
             SetErr::InvalidIssuer,
@@ -86,6 +110,91 @@ pub fn accept(token: &Verified, trust: &Trust, now: i64) -> Result<Claims, Error
         return Err(refuse(SetErr::InvalidRequest, "nbf lies in the future"));
     }
     Ok(claims)
+}
+
+fn read(claims: &[u8], legacy: Legacy) -> Result<Claims, SetError> {
+    let mut claims = json::parse_strict(claims, MAX_DEPTH).map_err(SetError::Json)?;
+    legacy.respell(&mut claims)?;
+    Claims::from_value(claims)
+}
+
+/// The claims of a stored SET, which was verified and found good by the rules of its time.
+pub fn stored_claims(set: &str) -> Option<Claims> {
+    let token = jws::parse(set).ok()?.assume_verified();
+    read(&token.claims, Legacy::ANY_SUBJECT).ok()
+}
+
+/// What an event says about the stream it came in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Record)]
+#[serde(rename_all = "snake_case")]
+pub enum AboutStream {
+    Verification {
+        stream_id: Option<String>,
+        state: Option<String>,
+    },
+    Updated {
+        stream_id: Option<String>,
+        status: String,
+        reason: Option<String>,
+    },
+}
+
+impl AboutStream {
+    pub fn of(claims: &Claims) -> Option<Self> {
+        let text = |name: &str| claims.event.get(name).and_then(Value::as_str).map(str::to_owned);
+        let is_opaque = claims.sub_id.get("format").and_then(Value::as_str) == Some("opaque");
+        let stream_id = claims
+            .sub_id
+            .get("id")
+            .and_then(Value::as_str)
+            .filter(|_| is_opaque)
+            .map(str::to_owned);
+        match claims.event_type.as_str() {
+            event::VERIFICATION => Some(Self::Verification {
+                stream_id,
+                state: text("state"),
+            }),
+            event::STREAM_UPDATED => Some(Self::Updated {
+                stream_id,
+                status: text("status").unwrap_or_default(),
+                reason: text("reason"),
+            }),
+            _ => None,
+        }
+    }
+
+    /// Whether it may be about this stream and is not out of the blue (SSF-8.1.4.1-4, SSF-8.1.4.1-7, SSF-8.1.4.1-8).
+    pub fn check(&self, ours: Option<&str>, expects: &dyn Fn(&str) -> bool) -> Result<(), ErrorBody> {
+        let (Self::Verification { stream_id, .. } | Self::Updated { stream_id, .. }) = self;
+        if ours.is_some_and(|ours| stream_id.as_deref() != Some(ours)) {
+            return Err(refuse(
+                SetErr::InvalidRequest,
+                "sub_id is not the stream of this source",
+            ));
+        }
+        match self {
+            Self::Verification { state: Some(state), .. } if !expects(state) => Err(refuse(
+                SetErr::InvalidState,
+                "nobody asked for a verification with this state",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The member of the subject that the transmitter calls critical and that nobody here understands (SSF-3.6-3, SSF-3.6-4).
+pub fn not_understood<'a>(sub_id: &Value, critical: &'a [String], understood: &[String]) -> Option<&'a str> {
+    if sub_id.get("format").and_then(Value::as_str) != Some(subject::COMPLEX) {
+        return None;
+    }
+    let bad = |name: &&String| {
+        let Some(member) = sub_id.get(name.as_str()) else {
+            return false;
+        };
+        let known = KNOWN_MEMBERS.contains(&name.as_str()) || understood.contains(name);
+        !known || subject::validate(member).is_err()
+    };
+    critical.iter().find(bad).map(String::as_str)
 }
 
 fn refuse(err: SetErr, description: impl ToString) -> ErrorBody {
@@ -105,6 +214,7 @@ mod tests {
         Trust {
             issuer: "https://tx.example".into(),
             audience: Audience::One("me".into()),
+            legacy: Legacy::default(),
         }
     }
 
@@ -198,6 +308,73 @@ mod tests {
             let mut claims = claims();
             claims.as_object_mut().unwrap().remove(missing);
             assert!(verified(&claims).is_err(), "{missing}");
+        }
+    }
+    /// SSF-8.1.4.1-4, SSF-8.1.4.1-7, SSF-8.1.4.1-8, pitfall 24.
+    #[test]
+    fn what_is_said_about_a_stream_has_to_be_about_ours() {
+        let about = |event_type: &str, event: Value, sub_id: Value| {
+            let mut claims = with("sub_id", sub_id);
+            claims["events"] = json!({event_type: event});
+            AboutStream::of(&Claims::from_value(claims).unwrap())
+        };
+        let ours = json!({"format": "opaque", "id": "s1"});
+        assert_eq!(about(TYPE, json!({}), ours.clone()), None);
+        let judge = |about: Option<AboutStream>| {
+            let checked = about.unwrap().check(Some("s1"), &|state| state == "asked");
+            checked.err().map(|error| error.err.to_string())
+        };
+        for (event, sub_id, expected) in [
+            (json!({"state": "asked"}), ours.clone(), None),
+            (json!({}), ours.clone(), None),
+            (json!({"state": "stray"}), ours.clone(), Some("invalid_state")),
+            (
+                json!({"state": "asked"}),
+                json!({"format": "opaque", "id": "s2"}),
+                Some("invalid_request"),
+            ),
+            (
+                json!({"state": "asked"}),
+                json!({"format": "email", "email": "s1", "id": "s1"}),
+                Some("invalid_request"),
+            ),
+        ] {
+            assert_eq!(
+                judge(about(event::VERIFICATION, event.clone(), sub_id)).as_deref(),
+                expected,
+                "{event}"
+            );
+        }
+        assert_eq!(
+            judge(about(event::STREAM_UPDATED, json!({"status": "paused"}), ours)),
+            None
+        );
+    }
+
+    /// SSF-3.6-3, SSF-3.6-4, SSF-3.6-5.
+    #[test]
+    fn a_critical_member_that_nobody_understands_is_found() {
+        let subject = json!({"format": "complex", "user": {"format": "email", "email": "a@b.example"}, "ship": {"format": "opaque", "id": "1"}});
+        let strange = json!({"format": "complex", "user": {"format": "email"}});
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        for (subject, critical, understood, expected) in [
+            (&subject, names(&["user"]), names(&[]), None),
+            (&subject, names(&["user", "ship"]), names(&[]), Some("ship")),
+            (&subject, names(&["ship"]), names(&["ship"]), None),
+            (&subject, names(&["absent"]), names(&[]), None),
+            (&strange, names(&["user"]), names(&[]), Some("user")),
+            (
+                &json!({"format": "opaque", "id": "1", "ship": 1}),
+                names(&["ship"]),
+                names(&[]),
+                None,
+            ),
+        ] {
+            assert_eq!(
+                not_understood(subject, &critical, &understood),
+                expected,
+                "{subject} {critical:?}"
+            );
         }
     }
 }

@@ -12,6 +12,9 @@ pub struct FetchedKeys {
     pub jwks: Value,
     /// Unix milliseconds.
     pub fetched_at: u64,
+    /// Members of complex subjects that the transmitter calls critical, from its metadata.
+    #[serde(default)]
+    pub critical: Vec<String>,
 }
 
 /// Keys older than this are fetched anew before they are used: a key the issuer withdrew must not count for ever.

@@ -15,15 +15,16 @@ use super::cloudevents::{self, Form, SourceSecret};
 use super::inbox;
 use super::intake::Trust;
 use super::keys::FetchedKeys;
+use super::managed::{Given, Managed};
 use super::target::{self, Target};
+use super::wanted;
 
 /// The schema of a source object, oldest first.
-pub const MIGRATIONS: &[Migration] = &[inbox::SCHEMA, target::SCHEMA, inbox::SEARCH_SCHEMA];
+pub const MIGRATIONS: &[Migration] = &[inbox::SCHEMA, target::SCHEMA, inbox::SEARCH_SCHEMA, wanted::SCHEMA];
 
 const MEMBERS: &[&str] = &[
     "issuer",
     "audience",
-    "delivery",
     "description",
     "jwks",
     "envelope",
@@ -35,7 +36,6 @@ const MEMBERS: &[&str] = &[
 const MAX_DESCRIPTION: usize = 256;
 
 /// What an operator says about a new source.
-#[derive(Debug, Clone, PartialEq)]
 pub struct SourceRequest {
     pub issuer: String,
     pub audience: Audience,
@@ -47,6 +47,8 @@ pub struct SourceRequest {
     pub webhook_secret: Option<String>,
     /// As given: what it may say is not the source's to judge.
     pub forward: Option<Value>,
+    pub managed: Managed,
+    pub given: Given,
 }
 
 impl SourceRequest {
@@ -54,20 +56,22 @@ impl SourceRequest {
     pub fn parse(body: &Value, policy: &UrlPolicy) -> Result<Self, Invalid> {
         let members = problem::object(body)?;
         let mut target = Target::default();
+        let (mut managed, mut given) = (Managed::default(), Given::default());
         for (name, value) in members {
-            if !MEMBERS.contains(&name.as_str()) {
-                target.set(name, Some(value)).map_err(|found| found.under(name))?;
+            if MEMBERS.contains(&name.as_str()) {
+                continue;
             }
-        }
-        match members.get("delivery") {
-            None => {}
-            Some(Value::String(method)) if method == "push" => {}
-            Some(_) => return Err(Invalid::at("delivery", Problem::NotOneOf(&["push"]))),
+            let set = match managed.set(name, Some(value), &mut given, policy) {
+                Ok(false) => target.set(name, Some(value)),
+                set => set.map(|_| ()),
+            };
+            set.map_err(|found| found.under(name))?;
         }
         let envelope = cloudevents::form(members.get("envelope")).map_err(|found| found.under("envelope"))?;
         if envelope == Form::Cloudevent && members.contains_key("jwks") {
             return Err(Invalid::at("jwks", Problem::Refused("is of no use for CloudEvents")));
         }
+        managed.check(&given, members.contains_key("jwks"))?;
         Ok(Self {
             webhook_secret: cloudevents::secret(members, envelope)?,
             envelope,
@@ -87,6 +91,8 @@ impl SourceRequest {
                 Some(value) => Some(usable_keys(value)?),
             },
             target,
+            managed,
+            given,
         })
     }
 }
@@ -144,8 +150,15 @@ pub struct Source {
     /// Where its events go on to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forward: Option<Forward>,
+    pub managed: Managed,
+    /// Where this service lives, as whoever created the source saw it.
+    #[serde(default)]
+    pub origin: String,
     /// SHA-256 of the `Authorization` value a transmitter must send, in hexadecimal.
     pub authorization_hash: String,
+    /// The same of the one before, until the transmitter was told of the new one.
+    #[serde(default)]
+    pub former_hash: Option<String>,
     /// Unix milliseconds.
     pub created_at: u64,
     /// Grows with every change; a copy with a smaller one is stale.
@@ -158,6 +171,22 @@ impl Source {
         Trust {
             issuer: self.issuer.clone(),
             audience: self.audience.clone(),
+            legacy: self.managed.legacy,
+        }
+    }
+
+    /// Whether we manage its stream at the transmitter.
+    pub fn is_managed(&self) -> bool {
+        self.managed.credentials.is_some()
+    }
+
+    /// How its stream is called at the transmitter. It ends with who we are, since that alone tells ours from the streams of
+    /// other sources that somebody described alike.
+    pub fn stream_description(&self) -> String {
+        let own = format!("Heliograph source {}", self.source_id);
+        match &self.description {
+            Some(description) => format!("{description} ({own})"),
+            None => own,
         }
     }
 
@@ -167,22 +196,25 @@ impl Source {
             "source_id": self.source_id,
             "issuer": self.issuer,
             "audience": self.audience,
-            "delivery": "push",
             "description": self.description,
             "jwks": self.jwks,
             "envelope": self.envelope,
             "webhook_secret_id": self.webhook_secret.as_ref().map(|secret| &secret.id),
             "forward": self.forward,
-            "receive_url": receive_url,
+            "receive_url": Some(receive_url).filter(|_| !self.managed.poll),
             "created_at": self.created_at,
         });
         self.target.show(&mut shown);
+        if let Some(members) = shown.as_object_mut() {
+            self.managed.show(members);
+        }
         shown
     }
 
     /// This source after a request that changes some members: `null` takes one back.
-    pub fn patched(&self, value: &Value) -> Result<Self, Invalid> {
+    pub fn patched(&self, value: &Value, policy: &UrlPolicy) -> Result<(Self, Given), Invalid> {
         let mut source = self.clone();
+        let mut changed = Given::default();
         let members = problem::object(value)?;
         if members.is_empty() {
             return Err(Invalid::here(Problem::Empty));
@@ -199,16 +231,21 @@ impl Source {
                 "webhook_secret" => Ok(()),
                 "sequence_gaps" if given.is_none() => Ok(()),
                 "sequence_gaps" => Err(Invalid::here(Problem::Refused("takes null only: it acknowledges them"))),
-                _ => source.target.set(name, given),
+                "stream_id" => Err(Invalid::here(Problem::UnknownMember)),
+                _ => match source.managed.set(name, given, &mut changed, policy) {
+                    Ok(false) => source.target.set(name, given),
+                    set => set.map(|_| ()),
+                },
             };
             set.map_err(|found| found.under(name))?;
         }
+        source.managed.check(&changed, source.jwks.is_some())?;
         cloudevents::secret(members, source.envelope)?;
         if source.envelope == Form::Set || members.get("webhook_secret").is_some_and(Value::is_null) {
             source.webhook_secret = None;
         }
         source.rev += 1;
-        Ok(source)
+        Ok((source, changed))
     }
 
     /// Writes the source down, creating the tables in an empty object.
@@ -259,7 +296,7 @@ mod tests {
     #[test]
     fn a_source_needs_an_issuer_and_an_audience_and_nothing_is_accepted_and_ignored() {
         let good = json!({"issuer": "https://idp.example.com/t/9", "audience": ["a", "b"], "delivery": "push"});
-        let request = SourceRequest::parse(&good, &policy()).unwrap();
+        let request = SourceRequest::parse(&good, &policy()).ok().unwrap();
         assert_eq!(request.issuer, "https://idp.example.com/t/9");
         for (name, value, pointer) in [
             ("issuer", json!(null), "/issuer"),
@@ -269,22 +306,32 @@ mod tests {
             ("issuer", json!("https://localhost"), "/issuer"),
             ("audience", json!([]), "/audience"),
             ("audience", json!(""), "/audience"),
-            ("delivery", json!("poll"), "/delivery"),
-            ("credentials", json!({}), "/credentials"),
+            ("delivery", json!("poll"), "/credentials"),
+            ("delivery", json!("pull"), "/delivery"),
+            ("credentials", json!({}), "/credentials/client_secret"),
+            ("events_requested", json!(["urn:a"]), "/events_requested"),
+            ("events_requested", json!([]), "/events_requested"),
+            ("subjects", json!([]), "/subjects"),
+            ("subjects", json!([{"format": "email"}]), "/subjects/0/email"),
+            ("stream_id", json!("s"), "/stream_id"),
+            ("poll_interval", json!(5), "/poll_interval"),
+            ("poll_interval", json!(86_401), "/poll_interval"),
+            ("legacy", json!(["all"]), "/legacy/0"),
+            ("understood_members", json!([""]), "/understood_members/0"),
             ("jwks", json!({"keys": []}), "/jwks"),
             ("jwks", json!(5), "/jwks"),
             ("description", json!(5), "/description"),
         ] {
             let mut body = good.clone();
             body[name] = value.clone();
-            let found = SourceRequest::parse(&body, &policy()).unwrap_err();
+            let found = SourceRequest::parse(&body, &policy()).err().unwrap();
             assert_eq!(found.pointer, pointer, "{name} {value}");
         }
         for missing in ["issuer", "audience"] {
             let mut body = good.clone();
             body.as_object_mut().unwrap().remove(missing);
             assert_eq!(
-                SourceRequest::parse(&body, &policy()).unwrap_err().pointer,
+                SourceRequest::parse(&body, &policy()).err().unwrap().pointer,
                 format!("/{missing}")
             );
         }
@@ -307,7 +354,10 @@ mod tests {
                 id: "y".into(),
             }),
             forward: None,
+            managed: Managed::default(),
+            origin: String::new(),
             authorization_hash: "00".into(),
+            former_hash: None,
             created_at: 1,
             rev: 1,
         };
@@ -319,6 +369,7 @@ mod tests {
             jwks_uri: "https://x".into(),
             jwks: json!({"keys": []}),
             fetched_at: 5,
+            critical: Vec::new(),
         };
         save_keys(&sql, &keys).unwrap();
         assert_eq!(load_keys(&sql).unwrap(), Some(keys));

@@ -118,6 +118,14 @@ pub const ROUTES: &[Route] = &[
     route("DELETE", "/admin/sources/{source_id}", Operator, Nothing),
     route("GET", "/admin/sources/{source_id}/grants", Operator, Nothing),
     route("POST", "/admin/sources/{source_id}/grants", Operator, Json),
+    route("GET", "/admin/sources/{source_id}/health", Operator, Nothing),
+    route("GET", "/admin/sources/{source_id}/setup", Operator, Nothing),
+    route("POST", "/admin/sources/{source_id}/setup", Operator, Json),
+    route("GET", "/admin/sources/{source_id}/status", Operator, Nothing),
+    route("POST", "/admin/sources/{source_id}/status", Operator, Json),
+    route("GET", "/admin/sources/{source_id}/subjects", Operator, Nothing),
+    route("POST", "/admin/sources/{source_id}/subjects", Operator, Json),
+    route("POST", "/admin/sources/{source_id}/verification", Operator, Json),
     route("GET", "/admin/sources/{source_id}/events", Operator, Nothing),
 ];
 
@@ -170,6 +178,11 @@ impl Route {
             ("POST", "/admin/sources/{source_id}/grants") => {
                 (json!({"origin": "tx.example.com", "action": "approve"}), 404)
             }
+            // They were read to their ends: the source is not managed.
+            ("POST", "/admin/sources/{source_id}/setup") => (json!({"from": "stream"}), 409),
+            ("POST", "/admin/sources/{source_id}/status") => (json!({"status": "enabled"}), 409),
+            ("POST", "/admin/sources/{source_id}/subjects") => (json!({"add": [subject]}), 409),
+            ("POST", "/admin/sources/{source_id}/verification") => (json!({}), 409),
             ("POST", "/admin/sources") => (json!({"issuer": "https://idp.example", "audience": ACME_AUDIENCE}), 201),
             other => panic!("no good body for {other:?}"),
         }

@@ -13,6 +13,7 @@ mod instance;
 pub mod openapi;
 mod raw_receiver;
 mod receiver;
+mod ssf_transmitter;
 mod transmitter;
 mod wait;
 
@@ -21,5 +22,6 @@ pub use http_server::{Recorded, Reply};
 pub use instance::{ADMIN_TOKEN, Instance, Options};
 pub use raw_receiver::{Manner, RawReceiver};
 pub use receiver::{Gate, ScriptedReceiver};
+pub use ssf_transmitter::{Fault, SsfTransmitter};
 pub use transmitter::{Draft, Key, ScriptedTransmitter};
 pub use wait::{DEADLINE, eventually};

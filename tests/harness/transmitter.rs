@@ -92,29 +92,7 @@ impl ScriptedTransmitter {
 
     /// A well-formed session-revoked SET for `audience`, to be changed and signed.
     pub fn draft(&self, audience: &str) -> Draft {
-        static NEXT: AtomicUsize = AtomicUsize::new(1);
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .expect("the clock is set")
-            .as_secs();
-        Draft {
-            key: Key::First,
-            header: json!({"alg": "RS256", "typ": "secevent+jwt", "kid": Key::First.kid()}),
-            claims: json!({
-                "iss": self.issuer(),
-                "aud": audience,
-                "iat": now,
-                "jti": format!("set-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)),
-                "txn": "txn-1",
-                "sub_id": {"format": "email", "email": "ana@example.com"},
-                "events": {
-                    "https://schemas.openid.net/secevent/caep/event-type/session-revoked": {
-                        "event_timestamp": now,
-                        "initiating_entity": "admin",
-                    },
-                },
-            }),
-        }
+        Draft::of(&self.issuer(), audience)
     }
 }
 
@@ -157,6 +135,33 @@ pub struct Draft {
 }
 
 impl Draft {
+    /// A well-formed session-revoked SET.
+    pub fn of(issuer: &str, audience: &str) -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(1);
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .expect("the clock is set")
+            .as_secs();
+        Draft {
+            key: Key::First,
+            header: json!({"alg": "RS256", "typ": "secevent+jwt", "kid": Key::First.kid()}),
+            claims: json!({
+                "iss": issuer,
+                "aud": audience,
+                "iat": now,
+                "jti": format!("set-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)),
+                "txn": "txn-1",
+                "sub_id": {"format": "email", "email": "ana@example.com"},
+                "events": {
+                    "https://schemas.openid.net/secevent/caep/event-type/session-revoked": {
+                        "event_timestamp": now,
+                        "initiating_entity": "admin",
+                    },
+                },
+            }),
+        }
+    }
+
     /// Sets a claim.
     #[must_use]
     pub fn claim(mut self, name: &str, value: impl Into<Value>) -> Self {

@@ -29,7 +29,8 @@ impl Source {
         let text = |name: &str| created[name].as_str().expect("a string").to_owned();
         Self {
             id: text("source_id"),
-            authorization: text("authorization_header"),
+            // A source that polls has none.
+            authorization: created["authorization_header"].as_str().unwrap_or_default().to_owned(),
             created,
         }
     }

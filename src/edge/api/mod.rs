@@ -12,6 +12,7 @@ pub mod poll;
 pub mod query;
 pub mod receive;
 pub mod receive_cloudevents;
+pub mod remote;
 pub mod sources;
 pub mod status;
 pub mod streams;

@@ -9,20 +9,20 @@ use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use subtle::ConstantTimeEq;
 
-use crate::edge::clock::{now_ms, now_s};
+use crate::edge::clock::now_ms;
 use crate::edge::command::{Refusal, SourceCommand, SourceReply, SourceView};
 use crate::edge::context::Edge;
 use crate::edge::error::{ApiError, no_store};
+use crate::edge::intake::{self as edge_intake, Judged};
 use crate::edge::object::serve::boxed;
 use crate::edge::{auth, body, crypto, kv};
-use crate::protocol::event;
-use crate::protocol::jose::jwk::{Jwk, Jwks, KeyError};
+use crate::protocol::jose::jwk::{Jwk, KeyError};
 use crate::protocol::jose::jws::Unverified;
 use crate::protocol::json::content_type_is;
 use crate::protocol::push::ErrorBody;
 use crate::protocol::set::{MEDIA_TYPE, SetErr};
 use crate::receiver::cloudevents::Form;
-use crate::receiver::inbox::{Accepted, IntakeRecord, KeysFrom};
+use crate::receiver::inbox::KeysFrom;
 use crate::receiver::intake;
 use crate::receiver::keys::{FetchedKeys, are_fresh};
 use crate::receiver::source::Source;
@@ -97,6 +97,10 @@ async fn judge_and_store(
 ) -> Result<Result<(), Refusal>, ApiError> {
     let (rev, enforces) = (view.source.rev, view.source.target.enforces());
     let source_id = view.source.source_id.clone();
+    if view.source.managed.poll {
+        // Nobody was told this URL.
+        return Err(ApiError::not_found());
+    }
     authenticate(&view.source, given)?;
     let takes_cloudevents = view.source.envelope == Form::Cloudevent;
     if takes_cloudevents != receive_cloudevents::comes_so(headers) && !is_fresh {
@@ -113,21 +117,40 @@ async fn judge_and_store(
         ))
         .await;
     }
-    let event = judge(edge, view, headers, body).await?;
+    // Whoever is let in counts, whatever it brings.
+    let count = async |discarded| {
+        let object = edge.any_source(&source_id)?;
+        let _ = object.tell(SourceCommand::Count { discarded }).await;
+        Ok::<(), ApiError>(())
+    };
+    let Judged { event, about, discard } = match judge(edge, view, headers, body).await {
+        Err(error @ ApiError::Set(_)) => {
+            count(false).await?;
+            return Err(error);
+        }
+        judged => judged?,
+    };
+    if discard {
+        count(true).await?;
+        return Ok(Ok(()));
+    }
     let origin = if enforces {
         target::origin_of_push(headers)?
     } else {
         None
     };
-    let reply = edge
-        .any_source(&source_id)?
-        .tell(SourceCommand::Store { rev, event, origin })
-        .await?;
+    let command = SourceCommand::Store {
+        rev,
+        event,
+        origin,
+        about,
+    };
+    let reply = edge.any_source(&source_id)?.tell(command).await?;
     Ok(reply.map(|_| ()))
 }
 
 /// The checks in their fixed order (see `receiver::intake`), from the transmitter's credentials to the event's members.
-async fn judge(edge: &Edge, view: SourceView, headers: &HeaderMap, body: &[u8]) -> Result<Accepted, ApiError> {
+async fn judge(edge: &Edge, view: SourceView, headers: &HeaderMap, body: &[u8]) -> Result<Judged, ApiError> {
     let content_type = headers
         .get(http::header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
@@ -136,38 +159,13 @@ async fn judge(edge: &Edge, view: SourceView, headers: &HeaderMap, body: &[u8]) 
     }
     let trust = view.source.trust();
     let token = intake::screen(body, &trust).map_err(ApiError::Set)?;
-    let started = now_ms();
-    let (key, keys) = find_key(edge, &view, &token).await?;
-    let found = now_ms();
-    let fault = |error| ApiError::internal("verify a SET", error);
-    let imported = crypto::verifying_key(&key.public, key.alg).await.map_err(fault)?;
-    let input = token.signing_input.as_bytes();
-    if !crypto::verify(&imported, key.alg, &token.signature, input)
-        .await
-        .map_err(fault)?
-    {
-        return Err(ApiError::Set(intake::signature_refused()));
-    }
-    let verified_at = now_ms();
-    let token = token.assume_verified();
-    let claims = intake::accept(&token, &trust, now_s()).map_err(ApiError::Set)?;
-    // A type we know must be what its definition says; one we do not know is kept as it is.
-    if event::find(&claims.event_type).is_some() {
-        event::validate(&claims.event_type, &claims.event)
-            .map_err(|found| ApiError::Set(ErrorBody::new(SetErr::InvalidRequest, format!("the event {found}"))))?;
-    }
-    Ok(Accepted {
-        iss: claims.iss,
-        jti: claims.jti,
-        set: String::from_utf8_lossy(body).trim_end().to_owned(),
-        intake: IntakeRecord {
-            kid: token.header.kid,
-            alg: token.header.alg,
-            keys,
-            keys_ms: found.saturating_sub(started),
-            verify_ms: verified_at.saturating_sub(found),
-        },
-    })
+    let began = now_ms();
+    let (key, keys, critical) = find_key(edge, &view, &token).await?;
+    let set = std::str::from_utf8(body).unwrap_or_default();
+    let judged = edge_intake::judge(&view.source, &critical, set, token, (&key, keys), began).await;
+    judged
+        .map_err(|error| ApiError::internal("verify a SET", error))?
+        .map_err(ApiError::Set)
 }
 
 /// What the transmitter says to be let in: an `Authorization` header, or the same token in the query (WH-3-2). One of them
@@ -192,8 +190,9 @@ fn credentials(parts: &Parts) -> Result<String, ApiError> {
 /// PUSH-2.3-8: wrong credentials are a SET error too.
 fn authenticate(source: &Source, given: &str) -> Result<(), ApiError> {
     let given = crypto::sha256_hex(given);
-    let same: bool = given.as_bytes().ct_eq(source.authorization_hash.as_bytes()).into();
-    if same {
+    let same = |hash: &str| bool::from(given.as_bytes().ct_eq(hash.as_bytes()));
+    // One that is being changed is known to the transmitter in one form or the other.
+    if same(&source.authorization_hash) || source.former_hash.as_deref().is_some_and(same) {
         return Ok(());
     }
     let error = ErrorBody::new(
@@ -204,21 +203,22 @@ fn authenticate(source: &Source, given: &str) -> Result<(), ApiError> {
 }
 
 /// The key the token names: among the keys given by hand, or those of the issuer, fetched anew when it is not there.
-async fn find_key(edge: &Edge, view: &SourceView, token: &Unverified<'_>) -> Result<(Jwk, KeysFrom), ApiError> {
-    let choose = |document: &serde_json::Value| {
-        let keys = Jwks::from_value(document).map_err(|error| ApiError::internal("the issuer's keys", error))?;
-        Ok::<_, ApiError>(intake::choose_key(token, &keys).cloned())
-    };
+async fn find_key(
+    edge: &Edge,
+    view: &SourceView,
+    token: &Unverified<'_>,
+) -> Result<(Jwk, KeysFrom, Vec<String>), ApiError> {
+    let refused = |error| ApiError::Set(intake::key_refused(&error));
     if let Some(given) = &view.source.jwks {
-        let key = choose(given)?.map_err(|error| ApiError::Set(intake::key_refused(&error)))?;
-        return Ok((key, KeysFrom::Cached));
+        let key = edge_intake::choose(token, given).map_err(refused)?;
+        return Ok((key, KeysFrom::Cached, Vec::new()));
     }
     if let Some(known) = view.keys.as_ref().filter(|keys| are_fresh(keys, now_ms())) {
-        match choose(&known.jwks)? {
-            Ok(key) => return Ok((key, KeysFrom::Cached)),
+        match edge_intake::choose(token, &known.jwks) {
+            Ok(key) => return Ok((key, KeysFrom::Cached, known.critical.clone())),
             // A key may be new: look again. Anything else about it no fetch can mend.
             Err(KeyError::UnknownKid | KeyError::NoKid) => {}
-            Err(error) => return Err(ApiError::Set(intake::key_refused(&error))),
+            Err(error) => return Err(refused(error)),
         }
     }
     let source_id = &view.source.source_id;
@@ -226,7 +226,7 @@ async fn find_key(edge: &Edge, view: &SourceView, token: &Unverified<'_>) -> Res
     let SourceReply::Keys { keys: fetched, wait_ms } = reply else {
         return Err(ApiError::internal("source", "an unexpected reply"));
     };
-    let key = match choose(&fetched.jwks)? {
+    let key = match edge_intake::choose(token, &fetched.jwks) {
         Ok(key) => key,
         // The issuer may have a new key that we may not ask for yet. A refusal would be the end of the event; it comes again.
         Err(KeyError::UnknownKid | KeyError::NoKid) if wait_ms > 0 => {
@@ -236,8 +236,9 @@ async fn find_key(edge: &Edge, view: &SourceView, token: &Unverified<'_>) -> Res
                 seconds,
             ));
         }
-        Err(error) => return Err(ApiError::Set(intake::key_refused(&error))),
+        Err(error) => return Err(refused(error)),
     };
+    let critical = fetched.critical.clone();
     let view = SourceView {
         source: view.source.clone(),
         keys: Some(fetched),
@@ -248,7 +249,7 @@ async fn find_key(edge: &Edge, view: &SourceView, token: &Unverified<'_>) -> Res
     } else {
         KeysFrom::Cached
     };
-    Ok((key, keys))
+    Ok((key, keys, critical))
 }
 
 /// What is known of a source: by this isolate, by the edge's copies, or by the object itself (when `fresh`).

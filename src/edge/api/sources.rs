@@ -5,7 +5,7 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use crate::edge::command::{
-    NewForward, NewSource, Refusal, SourceChange, SourceCommand, SourceReply, TenantCommand, TenantReply,
+    NewForward, NewSource, Refusal, SourceChange, SourceCommand, SourceReply, SourceSecrets, TenantCommand, TenantReply,
 };
 use crate::edge::context::Edge;
 use crate::edge::error::{ApiError, json_response, no_store};
@@ -13,9 +13,9 @@ use crate::edge::together::together;
 use crate::edge::{auth, crypto, random};
 use crate::protocol::endpoint_url::UrlPolicy;
 use crate::protocol::json::put;
-use crate::receiver::source::{Source, SourceRequest};
+use crate::receiver::source::SourceRequest;
 
-use super::ask::{Asked, Question, Who, admit, ask, unexpected};
+use super::ask::{Asked, Question, Reply, Who, admit, ask, unexpected};
 use super::call::{Answering, Call};
 use super::streams;
 
@@ -39,6 +39,13 @@ pub async fn create(call: Call) -> Result<Response, ApiError> {
         None => None,
     };
     let is_forwarded = forward.is_some();
+    // Where nothing is managed nobody needs it again.
+    let kept = wanted.managed.credentials.as_ref().filter(|_| !wanted.managed.poll);
+    let secrets = SourceSecrets {
+        credentials: wanted.given.credentials.flatten(),
+        authorization_header: kept.map(|_| authorization_header.clone()),
+    };
+    let polled = wanted.managed.poll;
     let command = TenantCommand::CreateSource(Box::new(NewSource {
         envelope: wanted.envelope,
         webhook_secret: wanted.webhook_secret,
@@ -48,17 +55,20 @@ pub async fn create(call: Call) -> Result<Response, ApiError> {
         description: wanted.description,
         jwks: wanted.jwks,
         target: wanted.target,
+        managed: wanted.managed,
+        origin: edge.origin()?.to_owned(),
+        secrets,
+        subjects: wanted.given.subjects.unwrap_or_default(),
         authorization_hash: crypto::sha256_hex(&authorization_header),
     }));
     let TenantReply::Source(source) = edge.tenant()?.ask(command).await? else {
         return Err(ApiError::internal("tenant", "an unexpected reply"));
     };
-    // With the stream that hands its events on.
-    let mut shown = match view(&edge, &source.source_id).await? {
-        Some(shown) => shown,
-        None => return Err(ApiError::not_found()),
-    };
-    put(&mut shown, "authorization_header", authorization_header);
+    // With its set-up, and with the stream that hands its events on.
+    let mut shown = view(&edge, &source.source_id).await?.ok_or_else(ApiError::not_found)?;
+    if !polled {
+        put(&mut shown, "authorization_header", authorization_header);
+    }
     if is_forwarded {
         show_secret(&mut shown, secret);
     }
@@ -145,26 +155,27 @@ pub fn delete(call: Call) -> impl Answering {
             let source_id = asked.id.clone();
             Ok(Question::Tenant(TenantCommand::DeleteSource { source_id }))
         },
-        |_, _| Ok((StatusCode::NO_CONTENT, no_store()).into_response()),
+        |_, reply| {
+            // Begun: its transmitter cannot be reached now.
+            let begun = matches!(reply, Reply::Tenant(TenantReply::Begun));
+            let status = if begun {
+                StatusCode::ACCEPTED
+            } else {
+                StatusCode::NO_CONTENT
+            };
+            Ok((status, no_store()).into_response())
+        },
     )
 }
 
 /// A source as the operator sees it.
 async fn view(edge: &Edge, source_id: &str) -> Result<Option<Value>, ApiError> {
-    match edge.source(source_id)?.tell(SourceCommand::Show).await? {
-        Ok(SourceReply::Shown { source, notes }) => {
-            let mut shown = source.to_json(&receive_url(edge, &source)?);
-            for (name, note) in notes.as_object().into_iter().flatten() {
-                put(&mut shown, name, note.clone());
-            }
-            Ok(Some(shown))
-        }
+    let object = edge.source(source_id)?;
+    let receive_url = format!("{}/receive/{source_id}", edge.origin()?);
+    match object.tell(SourceCommand::Show { receive_url }).await? {
+        Ok(SourceReply::Shown(source)) => Ok(Some(source)),
         Err(Refusal::Gone | Refusal::NotFound) => Ok(None),
         Err(refusal) => Err(ApiError::refused(refusal)),
         Ok(_) => Err(unexpected()),
     }
-}
-
-fn receive_url(edge: &Edge, source: &Source) -> Result<String, ApiError> {
-    Ok(format!("{}/receive/{}", edge.origin()?, source.source_id))
 }

@@ -5,8 +5,8 @@ use crate::delivery::meta;
 use crate::delivery::sql::SqlError;
 use crate::edge::clock::now_ms;
 use crate::edge::command::{
-    Answer, NewSource, NewStream, Refusal, SourceCommand, StreamCommand, StreamReply, StreamUpdate, TenantCommand,
-    TenantReply,
+    Answer, NewSource, NewStream, Refusal, SourceCommand, SourceReply, StreamCommand, StreamReply, StreamUpdate,
+    TenantCommand, TenantReply,
 };
 use crate::edge::error::ApiError;
 use crate::edge::settings::Settings;
@@ -272,7 +272,10 @@ impl TenantObject {
             envelope: new.envelope,
             webhook_secret,
             forward: None,
+            managed: new.managed,
+            origin: new.origin,
             authorization_hash: new.authorization_hash,
+            former_hash: None,
             created_at: now_ms(),
             rev: 1,
         };
@@ -286,6 +289,8 @@ impl TenantObject {
         };
         let command = SourceCommand::Create {
             source: Box::new(source.clone()),
+            secrets: new.secrets,
+            subjects: new.subjects,
         };
         let object =
             stub::by_id(&self.env, "SOURCE", &source_id, Some(&tenant)).map_err(|error| call_failed(&error))?;
@@ -365,7 +370,7 @@ impl TenantObject {
             registry::remove_child(&self.sql, id)?;
             return Ok(TenantReply::Done);
         }
-        self.alarm.arm(&self.state, now_ms() + 1).await;
+        self.alarm.arm(&self.state, now_ms() + begun_again(kind)).await;
         Ok(TenantReply::Begun)
     }
 
@@ -399,7 +404,7 @@ impl TenantObject {
                 let object = stub::by_id(&self.env, "SOURCE", &child.id, Some(tenant));
                 let object = object.map_err(|error| call_failed(&error))?;
                 let answer = object.tell(SourceCommand::Delete).await;
-                answer.map(|answer| answer.map(|_| true))
+                answer.map(|answer| answer.map(|reply| !matches!(reply, SourceReply::Begun)))
             }
             Kind::Tenant => {
                 let object = stub::tenant(&self.env, &child.id).map_err(|error| call_failed(&error))?;
@@ -439,7 +444,7 @@ impl TenantObject {
             }
             match deleted {
                 Ok(true) => registry::remove_child(&self.sql, &child.id)?,
-                Ok(false) => again = Some(1),
+                Ok(false) => again = Some(begun_again(child.kind)),
                 Err(_) => again = Some(RETRY_MS),
             }
         }
@@ -454,6 +459,16 @@ impl TenantObject {
 
     pub(super) fn stream_object(&self, tenant: &str, stream_id: &str) -> Answer<ObjectStub> {
         stub::by_id(&self.env, "STREAM", stream_id, Some(tenant)).map_err(|error| call_failed(&error))
+    }
+}
+
+/// What was begun goes on after this. A source waits for somebody else, the others for themselves.
+fn begun_again(kind: Kind) -> u64 {
+    match kind {
+        Kind::Source => RETRY_MS,
+        // Its sources may be what it waits for.
+        Kind::Tenant => 1000,
+        Kind::Stream => 1,
     }
 }
 

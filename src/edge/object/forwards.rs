@@ -19,6 +19,7 @@ use crate::transmitter::registry::{self, Child, Kind, State};
 use crate::transmitter::terms::Terms;
 
 use super::serve::{boxed, call_failed, fault};
+use super::source::remote_policy;
 use super::stub::{self, ObjectStub};
 use super::tenant::TenantObject;
 
@@ -45,7 +46,7 @@ impl TenantObject {
             return Err(fault("source", "an unexpected reply"));
         };
         if !patch.is_null() {
-            view.source.patched(&patch)?;
+            view.source.patched(&patch, &remote_policy(settings))?;
         }
         let stands = registry::children(&self.sql, Kind::Stream, Some(&source_id))?;
         // One that was cut off while it was made is as good as none.

@@ -3,17 +3,11 @@
 
 use std::cell::Cell;
 
-use serde_json::json;
-
-use crate::edge::api::receive::source_copy;
 use crate::edge::clock::now_ms;
 use crate::edge::command::{Answer, Refusal, SourceReply, StreamCommand, StreamReply};
-use crate::edge::kv;
-use crate::edge::log::{self, Level};
 use crate::edge::random;
 use crate::protocol::forward::{Forward, Wish};
 use crate::receiver::forward::{self, Batch, MAX_EVENTS};
-use crate::receiver::health::Problems;
 use crate::receiver::source::Source;
 
 use super::serve::boxed;
@@ -57,17 +51,15 @@ impl SourceObject {
         source.forward = forward;
         source.rev += 1;
         source.save(&self.sql)?;
-        self.replace(source.clone());
-        let _ = kv::put(&self.env, &source_copy(&source.source_id), &source).await;
+        self.put_source(&source).await;
         Ok(SourceReply::Done)
     }
 
     /// Sees to it that what came is handed over soon.
     pub(super) async fn nudge_forward(&self, source: &Source) {
-        if source.forward.is_some() && !self.hand_over.running.get() {
-            self.alarm
-                .arm(&self.state, now_ms().max(self.hand_over.retry_at.get()))
-                .await;
+        let waits = self.hand_over.running.get() || self.hand_over.retry_at.get() > now_ms();
+        if source.forward.is_some() && !waits {
+            self.nudge().await;
         }
     }
 
@@ -154,11 +146,7 @@ impl SourceObject {
 
     /// Notes that events wait to be handed over, or that none does any more.
     fn forward_waits(&self, why: Option<&str>) -> Answer<()> {
-        if Problems::load(&self.sql)?.note(&self.sql, PROBLEM, why, now_ms())? {
-            let source_id = self.state.id().to_string();
-            log::line(Level::Info, PROBLEM, json!({"source_id": source_id, "detail": why}));
-        }
-        Ok(())
+        self.problem(PROBLEM, why)
     }
 }
 

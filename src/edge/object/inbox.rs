@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::select;
-use serde_json::json;
+use serde_json::{Value, json};
 use worker::Delay;
 
 use crate::delivery::sql::SqlError;
@@ -13,7 +13,6 @@ use crate::edge::clock::now_ms;
 use crate::edge::command::{Answer, SourceReply};
 use crate::protocol::received::Received;
 use crate::receiver::cloudevents::Form;
-use crate::receiver::health::Problems;
 use crate::receiver::inbox::{self, Accepted, StoreOutcome};
 use crate::receiver::search::{self, Page, Search};
 use crate::receiver::sequence::Order;
@@ -99,18 +98,19 @@ impl SourceObject {
         Ok(self.order(|order| order.acknowledge(&self.sql, now_ms()))?)
     }
 
-    /// The source, and what is to be known of it now.
-    pub(super) fn show(&self) -> Answer<SourceReply> {
-        let source = self.source()?;
-        let gaps = match source.envelope {
-            Form::Cloudevent => self.order(|order| Ok(order.to_json()))?,
-            Form::Set => json!([]),
-        };
-        let problems = Problems::load(&self.sql)?.to_json();
-        Ok(SourceReply::Shown {
-            source: Box::new(source),
-            notes: json!({"sequence_gaps": gaps, "health": {"problems": problems}}),
-        })
+    /// The holes in the order of its CloudEvents.
+    pub(super) fn gaps(&self, source: &Source) -> Answer<Value> {
+        match source.envelope {
+            Form::Cloudevent => Ok(self.order(|order| Ok(order.to_json()))?),
+            Form::Set => Ok(json!([])),
+        }
+    }
+
+    /// Events were stored: who waits for them is told, and what follows from them is done soon.
+    pub(super) async fn arrived(&self, source: &Source) -> Answer<()> {
+        self.inbox.arrived.ring();
+        self.nudge_forward(source).await;
+        self.watch_order(source).await
     }
 
     /// What is looked for, or what comes of it within that time. Who gets nothing goes on from the cursor: so far everything

@@ -3,6 +3,8 @@
 pub mod bell;
 pub mod serve;
 pub mod source;
+mod source_run;
+mod source_show;
 pub mod stream;
 pub mod stub;
 mod target;
@@ -17,5 +19,8 @@ mod hand_over;
 mod inbox;
 mod letters;
 mod manage;
+mod poll_in;
+mod remote;
+mod set_up;
 mod sweep;
 mod tenancy;

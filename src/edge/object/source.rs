@@ -2,33 +2,43 @@
 
 use std::cell::{Cell, RefCell};
 
-use futures_util::future::join;
-use serde_json::json;
+use serde_json::{Value, json};
 use worker::{DurableObject, Env, Request, Response, State, durable_object};
 
+use crate::delivery::meta;
 use crate::delivery::pace::Pace;
 use crate::edge::api::receive::{keys_copy, source_copy};
 use crate::edge::clock::now_ms;
-use crate::edge::command::{Addressed, Answer, Refusal, SourceCommand, SourceReply, SourceView};
+use crate::edge::command::{Addressed, Answer, Refusal, SourceCommand, SourceReply, SourceSecrets, SourceView};
 use crate::edge::context;
-use crate::edge::http::{self, Incoming, NoAnswer, Outgoing, OutgoingHeaders};
 use crate::edge::kv;
 use crate::edge::log::{self, Level};
 use crate::edge::settings::Settings;
 use crate::edge::sql::EdgeSql;
-use crate::protocol::endpoint_url::{EndpointUrl, UrlPolicy};
+use crate::protocol::endpoint_url::UrlPolicy;
 use crate::protocol::jose::jwk::Jwks;
 use crate::protocol::json;
-use crate::protocol::metadata::{SSF_CONFIGURATION, TransmitterMetadata, well_known_url};
+use crate::protocol::metadata::{
+    MetadataError, RISC_CONFIGURATION, SSF_CONFIGURATION, TransmitterMetadata, well_known_url,
+};
 use crate::receiver::inbox::{self, Accepted, StoreOutcome};
+use crate::receiver::intake::AboutStream;
 use crate::receiver::keys::{FetchedKeys, are_fresh, wait_ms};
+use crate::receiver::poller::Poller;
+use crate::receiver::remote::Trouble;
+use crate::receiver::setup::Setup;
 use crate::receiver::source::{self, Source};
+use crate::receiver::tally::Tally;
+use crate::receiver::token::Token;
+use crate::receiver::wanted;
 
 use super::bell::Bell;
 use super::forwards::seal_secret;
 use super::hand_over::HandOver;
 use super::inbox::Inbox;
+use super::remote::exchange;
 use super::serve::{Alarm, Seldom, abort, boxed, fault, serve};
+use super::source_run::Run;
 use super::target::Granted;
 
 /// Time for the issuer's metadata, and again for its keys.
@@ -59,7 +69,21 @@ pub struct SourceObject {
     /// What is known of the inbox, and who waits for it.
     pub(super) inbox: Inbox,
     pub(super) hand_over: HandOver,
-    gone: Cell<bool>,
+    pub(super) gone: Cell<bool>,
+    /// Deleted but for its stream at the transmitter.
+    pub(super) left: Cell<bool>,
+    /// Rung when there is something to do, or to see.
+    pub(super) bell: Bell,
+    pub(super) run: Run,
+    pub(super) setup: RefCell<Option<Setup>>,
+    /// Grows when steps are to be done again: what a step finds that began before does not count.
+    pub(super) turn: Cell<u32>,
+    pub(super) token: RefCell<Option<Token>>,
+    pub(super) poller: RefCell<Poller>,
+    /// After a failure to look after the stream: not before then.
+    pub(super) watch_again: Cell<u64>,
+    /// With whether it changed since it was written.
+    pub(super) tally: RefCell<Option<(Tally, bool)>>,
 }
 
 impl DurableObject for SourceObject {
@@ -81,25 +105,27 @@ impl DurableObject for SourceObject {
             inbox: Inbox::default(),
             hand_over: HandOver::default(),
             gone: Cell::default(),
+            left: Cell::default(),
+            bell: Bell::default(),
+            run: Run::default(),
+            setup: RefCell::default(),
+            turn: Cell::default(),
+            token: RefCell::default(),
+            poller: RefCell::default(),
+            watch_again: Cell::default(),
+            tally: RefCell::default(),
         }
     }
 
     async fn fetch(&self, request: Request) -> worker::Result<Response> {
-        serve(request, |command| self.carry_out(command)).await
+        let response = serve(request, |command| self.carry_out(command)).await;
+        self.watch_over().await;
+        response
     }
 
     async fn alarm(&self) -> worker::Result<Response> {
         self.alarm.went_off();
-        let (called, handed) = join(self.call_back(), self.hand_over()).await;
-        let kept = self.keep_order();
-        let pruned = called.and_then(|()| self.prune());
-        for done in [handed, kept, pruned, Ok(self.callback_due())] {
-            match done {
-                Ok(Some(due)) => self.alarm.arm(&self.state, due).await,
-                Ok(None) | Err(Refusal::Gone) => {}
-                Err(_) => self.alarm.arm(&self.state, now_ms() + 60_000).await,
-            }
-        }
+        self.carry_on().await;
         Response::empty()
     }
 }
@@ -109,20 +135,44 @@ impl SourceObject {
         if self.gone.get() {
             return Err(Refusal::Gone);
         }
+        let source = self.source_left()?;
+        if self.left.get() {
+            Err(Refusal::Gone)
+        } else {
+            Ok(source)
+        }
+    }
+
+    /// The source, also while it is only there to delete its stream.
+    pub(super) fn source_left(&self) -> Answer<Source> {
+        if self.gone.get() {
+            return Err(Refusal::Gone);
+        }
         let mut slot = self.source.borrow_mut();
         if slot.is_none() {
             *slot = Source::load(&self.sql)?;
+            self.left
+                .set(slot.is_some() && meta::number(&self.sql, "left_at")?.is_some());
         }
         slot.clone().ok_or(Refusal::Gone)
     }
 
     async fn carry_out(&self, addressed: Addressed<SourceCommand>) -> Answer<SourceReply> {
         let is_ours = |source: &Source| addressed.tenant.as_ref().is_none_or(|tenant| *tenant == source.tenant);
-        if !matches!(addressed.command, SourceCommand::Create { .. }) && !is_ours(&self.source()?) {
+        let found = match addressed.command {
+            SourceCommand::Create { .. } => None,
+            SourceCommand::Delete => Some(self.source_left()?),
+            _ => Some(self.source()?),
+        };
+        if !found.as_ref().is_none_or(is_ours) {
             return Err(Refusal::NotFound);
         }
         match addressed.command {
-            SourceCommand::Create { source } => boxed(self.create(*source)).await,
+            SourceCommand::Create {
+                source,
+                secrets,
+                subjects,
+            } => boxed(self.create(*source, secrets, &subjects)).await,
             SourceCommand::View => {
                 let view = self.view()?;
                 // Whoever asks may have found no copy.
@@ -136,21 +186,32 @@ impl SourceObject {
             SourceCommand::Handshake(asker) => boxed(self.asked(*asker)).await,
             SourceCommand::Grants => self.grants(),
             SourceCommand::Decide(decision) => boxed(self.decide(decision)).await,
-            SourceCommand::Show => self.show(),
             SourceCommand::Forward { forward, instead_of } => {
                 boxed(self.set_forward(forward, instead_of.as_deref())).await
             }
-            SourceCommand::StoreAll { rev, events, origin } => self.store(rev, &events, origin.as_deref()).await,
-            SourceCommand::Store { rev, event, origin } => {
-                self.store(rev, std::slice::from_ref(&event), origin.as_deref()).await
-            }
+            SourceCommand::StoreAll { rev, events, origin } => self.store(rev, &events, origin.as_deref(), None).await,
+            SourceCommand::Store {
+                rev,
+                event,
+                origin,
+                about,
+            } => (self.store(rev, std::slice::from_ref(&event), origin.as_deref(), about.as_ref())).await,
             SourceCommand::Events {
                 search,
                 after,
                 limit,
                 wait_ms,
             } => boxed(self.events(&search, after, limit, wait_ms)).await,
-            SourceCommand::Delete => boxed(self.delete()).await,
+            SourceCommand::Delete => boxed(self.leave()).await,
+            SourceCommand::Count { discarded } => {
+                let now = now_ms();
+                self.count(|tally| match discarded {
+                    true => (tally.discarded, tally.last_event_at) = (tally.discarded + 1, Some(now)),
+                    false => tally.refused += 1,
+                })?;
+                Ok(SourceReply::Done)
+            }
+            managing => boxed(self.manage_source(managing)).await,
         }
     }
 
@@ -161,41 +222,71 @@ impl SourceObject {
         })
     }
 
-    async fn create(&self, source: Source) -> Answer<SourceReply> {
+    async fn create(&self, source: Source, secrets: SourceSecrets, subjects: &[Value]) -> Answer<SourceReply> {
+        let sealed = self.seal_secrets(&secrets).await?;
         if self.gone.get() {
             return Err(Refusal::Gone);
         }
         source.save(&self.sql)?;
+        self.keep_secrets(&sealed)?;
+        wanted::change(&self.sql, subjects, &[])?;
         self.source.replace(Some(source.clone()));
         // The copy only saves calls to this object.
         let _ = kv::put(&self.env, &source_copy(&source.source_id), &source).await;
+        if source.is_managed() {
+            self.nudge().await;
+        }
         Ok(SourceReply::Done)
     }
 
     /// Changes what may be changed of a source. Who judged by the old one judges again.
-    async fn change(&self, patch: &serde_json::Value) -> Answer<SourceReply> {
-        let sealed = match patch.get("webhook_secret").and_then(serde_json::Value::as_str) {
-            Some(secret) => Some(seal_secret(&*self.settings()?, &self.state.id().to_string(), secret).await?),
+    async fn change(&self, patch: &Value) -> Answer<SourceReply> {
+        let settings = self.settings()?;
+        let policy = remote_policy(&settings);
+        let (_, given) = self.source()?.patched(patch, &policy)?;
+        let secrets = SourceSecrets {
+            credentials: given.credentials.flatten(),
+            authorization_header: None,
+        };
+        let sealed = self.seal_secrets(&secrets).await?;
+        let webhook_secret = match patch.get("webhook_secret").and_then(Value::as_str) {
+            Some(secret) => Some(seal_secret(&settings, &self.state.id().to_string(), secret).await?),
             None => None,
         };
-        let mut source = self.source()?.patched(patch)?;
-        source.webhook_secret = sealed.or(source.webhook_secret);
+        // Sealing took its time: the source may be another one now.
+        let (mut source, given) = self.source()?.patched(patch, &policy)?;
+        source.webhook_secret = webhook_secret.or(source.webhook_secret);
         source.save(&self.sql)?;
+        self.keep_secrets(&sealed)?;
+        if let Some(subjects) = &given.subjects {
+            wanted::replace(&self.sql, subjects)?;
+        }
         if patch.get("sequence_gaps").is_some() {
             self.acknowledge_gaps()?;
         }
-        self.replace(source.clone());
-        self.forget_granted();
-        let _ = kv::put(&self.env, &source_copy(&source.source_id), &source).await;
+        self.put_source(&source).await;
+        if let Some(from) = given.from.filter(|_| source.is_managed()) {
+            self.repeat_from(from).await?;
+        }
+        self.poller.borrow_mut().start_over();
+        self.nudge().await;
         self.view().map(|view| SourceReply::View(Box::new(view)))
     }
 
-    /// The source as it is from here on.
-    pub(super) fn replace(&self, source: Source) {
-        self.source.replace(Some(source));
+    /// A source that was changed and saved becomes the one that counts.
+    pub(super) async fn put_source(&self, source: &Source) {
+        self.source.replace(Some(source.clone()));
+        self.forget_granted();
+        let _ = kv::put(&self.env, &source_copy(&source.source_id), source).await;
     }
 
-    async fn store(&self, rev: u64, events: &[Accepted], origin: Option<&str>) -> Answer<SourceReply> {
+    async fn store(
+        &self,
+        rev: u64,
+        events: &[Accepted],
+        origin: Option<&str>,
+        about: Option<&AboutStream>,
+    ) -> Answer<SourceReply> {
         let source = self.source()?;
         if source.rev != rev {
             return Err(Refusal::Stale);
@@ -204,20 +295,13 @@ impl SourceObject {
         self.let_in(&source, origin, now)?;
         let mut outcome = StoreOutcome::Duplicate;
         for event in events {
-            let stored = self.take_in(&source, event, now).map_err(|error| {
-                // Half of a change must not stay: what is not committed goes with this life of the object.
-                abort(&self.state, "a fault while storing");
-                Refusal::from(error)
-            })?;
-            if stored == StoreOutcome::Stored {
-                outcome = stored;
+            if self.keep(&source, event, about, now)? == StoreOutcome::Stored {
+                outcome = StoreOutcome::Stored;
             }
         }
-        self.inbox.arrived.ring();
-        self.nudge_forward(&source).await;
-        self.watch_order(&source).await?;
+        self.arrived(&source).await?;
         // A callback may have set the alarm for earlier; it looks after the events, too.
-        if self.alarm.at().is_none() {
+        if self.alarm.at().is_none() && !self.run.is_on() {
             let settings = self.settings()?;
             let oldest = inbox::oldest(&self.sql)?.unwrap_or(now);
             self.alarm.arm(&self.state, oldest + settings.inbox_retention_ms).await;
@@ -225,7 +309,42 @@ impl SourceObject {
         Ok(SourceReply::Stored(outcome))
     }
 
-    fn prune(&self) -> Answer<Option<u64>> {
+    /// Stores an event that was judged, and heeds what it says about the stream. All of it in one go.
+    pub(super) fn keep(
+        &self,
+        source: &Source,
+        event: &Accepted,
+        about: Option<&AboutStream>,
+        now: u64,
+    ) -> Answer<StoreOutcome> {
+        let about = about.filter(|_| source.is_managed());
+        if let Some(about) = about
+            // PUSH-2-7: a repeated one is answered as at first, whatever it says.
+            && !inbox::is_known(&self.sql, &event.iss, &event.jti)?
+        {
+            self.check_about(about, now)?;
+        }
+        let stored = self
+            .take_in(source, event, now)
+            .map_err(Refusal::from)
+            .and_then(|outcome| {
+                if let (Some(about), StoreOutcome::Stored) = (about, outcome) {
+                    self.heed(about, now)?;
+                }
+                Ok(outcome)
+            });
+        let outcome = stored.inspect_err(|_| {
+            // Half of a change must not stay: what is not committed goes with this life of the object.
+            abort(&self.state, "a fault while storing");
+        })?;
+        self.count(|tally| match outcome {
+            StoreOutcome::Stored => (tally.received, tally.last_event_at) = (tally.received + 1, Some(now)),
+            StoreOutcome::Duplicate => tally.duplicates += 1,
+        })?;
+        Ok(outcome)
+    }
+
+    pub(super) fn prune(&self) -> Answer<Option<u64>> {
         let source = self.source()?;
         let keep = self.settings()?.inbox_retention_ms;
         let now = now_ms();
@@ -234,12 +353,13 @@ impl SourceObject {
         Ok(oldest.map(|at| (at + keep).max(now + 1)))
     }
 
-    async fn delete(&self) -> Answer<SourceReply> {
+    pub(super) async fn delete(&self) -> Answer<SourceReply> {
         let source_id = self.state.id().to_string();
         self.gone.set(true);
         self.source.replace(None);
         self.fetched.ring();
         self.inbox.arrived.ring();
+        self.bell.ring();
         let emptied = async {
             self.state.storage().delete_alarm().await?;
             self.state.storage().delete_all().await
@@ -252,7 +372,7 @@ impl SourceObject {
     }
 
     /// Fetches the issuer's keys, one caller at a time and not more often than the settings say.
-    async fn refresh_keys(&self) -> Answer<SourceReply> {
+    pub(super) async fn refresh_keys(&self) -> Answer<SourceReply> {
         let source = self.source()?;
         let settings = self.settings()?;
         let started = now_ms();
@@ -314,50 +434,62 @@ fn keys_unavailable() -> Refusal {
     }
 }
 
-/// Metadata of the issuer, then its keys. The error is for our log.
-async fn fetch_keys(source: &Source, settings: &Settings) -> Result<FetchedKeys, String> {
-    // The issuer may be this very service: its own host is not refused here, nothing is posted to it.
-    let policy = UrlPolicy {
+/// Where requests of a source may go. The issuer may be this very service: its own host is not refused.
+pub(super) fn remote_policy(settings: &Settings) -> UrlPolicy {
+    UrlPolicy {
         allow_loopback: settings.allow_loopback,
         own_host: None,
         ports: Vec::new(),
-    };
-    let metadata_url = well_known_url(&source.issuer, SSF_CONFIGURATION).map_err(|error| error.to_string())?;
-    let metadata = fetch_json(&metadata_url, &policy).await?;
-    let metadata = TransmitterMetadata::parse(&metadata.body, &source.issuer).map_err(|error| error.to_string())?;
-    let jwks_uri = metadata.jwks_uri.ok_or("the metadata has no jwks_uri")?;
-    let jwks = fetch_json(&jwks_uri, &policy).await?;
-    let usable = Jwks::parse(&jwks.body).map_err(|error| error.to_string())?;
-    if usable.keys.is_empty() {
-        return Err("the issuer publishes no key that may verify".to_owned());
     }
-    let jwks = json::read(&jwks.body).ok_or("the key set is not JSON")?;
+}
+
+/// Metadata of the issuer, then its keys. The error is for our log.
+async fn fetch_keys(source: &Source, settings: &Settings) -> Result<FetchedKeys, String> {
+    let fetched = fetch_keys_of(source, &remote_policy(settings)).await;
+    fetched.map_err(|trouble| trouble.detail().to_owned())
+}
+
+async fn fetch_keys_of(source: &Source, policy: &UrlPolicy) -> Result<FetchedKeys, Trouble> {
+    let refused = |detail: &dyn std::fmt::Display| Trouble::Refused(detail.to_string());
+    let metadata = fetch_metadata(source, policy).await?;
+    let jwks_uri = metadata
+        .jwks_uri
+        .ok_or_else(|| refused(&"the metadata has no jwks_uri"))?;
+    let body = fetch_json(&jwks_uri, policy).await?;
+    let usable = Jwks::parse(&body).map_err(|error| refused(&error))?;
+    if usable.keys.is_empty() {
+        return Err(refused(&"the issuer publishes no key that may verify"));
+    }
+    let jwks = json::read(&body).ok_or_else(|| refused(&"the key set is not JSON"))?;
     Ok(FetchedKeys {
         jwks_uri,
         jwks,
         fetched_at: now_ms(),
+        critical: metadata.critical_subject_members,
     })
 }
 
-async fn fetch_json(url: &str, policy: &UrlPolicy) -> Result<Incoming, String> {
-    let url = EndpointUrl::parse(url, policy).map_err(|error| format!("{url} {error}"))?;
-    let headers = OutgoingHeaders::new(&[("accept", "application/json".to_owned())]);
-    let request = Outgoing {
-        method: "GET",
-        url: url.as_str(),
-        headers: &headers.map_err(|_| "the request cannot be made")?,
-        body: None,
-        max_body: FETCH_BYTES,
-        needs_body: |_| true,
-    };
-    match http::send_within(&request, FETCH_TIMEOUT_MS).await {
-        Ok(answer) if answer.cut => Err(format!(
-            "{} answered with an incomplete or too large body",
-            url.as_str()
-        )),
-        Ok(answer) if answer.status == 200 => Ok(answer),
-        Ok(answer) => Err(format!("{} answered {}", url.as_str(), answer.status)),
-        Err(NoAnswer::Timeout) => Err(format!("{} did not answer in time", url.as_str())),
-        Err(NoAnswer::Unreachable(why)) => Err(format!("{} could not be reached: {why}", url.as_str())),
+/// SSF-7.2.2-3: the place of old only where the operator says that the transmitter is of that kind.
+pub(super) async fn fetch_metadata(source: &Source, policy: &UrlPolicy) -> Result<TransmitterMetadata, Trouble> {
+    let refused = |error: MetadataError| Trouble::Refused(error.to_string());
+    let url = |suffix| well_known_url(&source.issuer, suffix).map_err(refused);
+    let mut fetched = fetch_json(&url(SSF_CONFIGURATION)?, policy).await;
+    if source.managed.legacy.risc_configuration && matches!(fetched, Err(Trouble::Gone(_))) {
+        fetched = fetch_json(&url(RISC_CONFIGURATION)?, policy).await;
+    }
+    TransmitterMetadata::parse(&fetched?, &source.issuer).map_err(refused)
+}
+
+pub(super) async fn fetch_json(url: &str, policy: &UrlPolicy) -> Result<Vec<u8>, Trouble> {
+    let headers = [("accept", "application/json".to_owned())];
+    let answer = exchange("GET", url, &headers, None, policy, FETCH_TIMEOUT_MS, FETCH_BYTES).await?;
+    match answer.status {
+        200 if !answer.cut => Ok(answer.body),
+        200 => Err(Trouble::later(format!(
+            "{url} answered with an incomplete or too large body"
+        ))),
+        _ => answer
+            .hear()
+            .and(Err(Trouble::later(format!("{url} answered {}", answer.status)))),
     }
 }

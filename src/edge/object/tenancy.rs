@@ -81,6 +81,7 @@ impl TenantObject {
         let started = now_ms();
         let mut last = String::new();
         let mut failed = None;
+        let mut waiting = false;
         loop {
             if over() {
                 // Somebody else was faster; there may even be a new tenant of this name.
@@ -95,7 +96,9 @@ impl TenantObject {
             }
             for (child, deleted) in children.iter().zip(deleted) {
                 match deleted {
-                    Ok(_) => registry::remove_child(&self.sql, &child.id)?,
+                    Ok(true) => registry::remove_child(&self.sql, &child.id)?,
+                    // A source whose stream at its transmitter cannot be deleted now.
+                    Ok(false) => waiting = true,
                     Err(refusal) => failed = Some(refusal),
                 }
             }
@@ -105,6 +108,9 @@ impl TenantObject {
         }
         if let Some(refusal) = failed {
             return Err(refusal);
+        }
+        if waiting {
+            return Ok(TenantReply::Begun);
         }
         self.gone.set(true);
         let emptied = async {

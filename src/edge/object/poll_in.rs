@@ -1,0 +1,241 @@
+//! Polling a transmitter (RFC 8936): ask, judge, store, and say with the next request what was stored.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::future::select;
+use serde_json::json;
+use worker::Delay;
+
+use crate::edge::clock::now_ms;
+use crate::edge::command::{Answer, Refusal, SourceReply};
+use crate::edge::intake::{self as edge_intake, Judged};
+use crate::edge::log::{self, Level};
+use crate::edge::random;
+use crate::protocol::jose::jwk::KeyError;
+use crate::protocol::push::ErrorBody;
+use crate::protocol::set::SetErr;
+use crate::receiver::inbox::{KeysFrom, StoreOutcome};
+use crate::receiver::intake;
+use crate::receiver::keys::are_fresh;
+use crate::receiver::poller::Rules;
+use crate::receiver::remote::Trouble;
+use crate::receiver::source::{self, Source};
+
+use super::serve::{boxed, fault};
+use super::source::SourceObject;
+
+/// Most bytes of a poll response; what is longer is asked for in smaller pieces.
+const POLL_BYTES: usize = 4 * 1024 * 1024;
+
+/// Failures in a row that are a problem.
+const FAILING: u32 = 3;
+
+/// What becomes of a SET that came by poll.
+enum Fate {
+    Stored(StoreOutcome),
+    Discarded,
+    Refused(ErrorBody),
+    /// Its key cannot be had before then.
+    Waits(u64),
+}
+
+impl SourceObject {
+    /// When to poll next; nothing where there is nothing to poll.
+    pub(super) fn poll_due(&self) -> Answer<Option<u64>> {
+        let source = self.source()?;
+        if !source.managed.poll || !self.with_setup(|setup| setup.has_stream())? {
+            return Ok(None);
+        }
+        Ok(Some(self.poller.borrow().due()))
+    }
+
+    /// Polls for as long as the run goes on. Returns when the next poll is due.
+    pub(super) async fn poll_on(&self, deadline: u64) -> Answer<Option<u64>> {
+        loop {
+            let rung = self.bell.count();
+            let due = self.poll_due()?;
+            let now = now_ms();
+            if self.run.over.get() {
+                return Ok(due);
+            }
+            if due.is_some_and(|at| at <= now) && now < deadline {
+                self.run.polling.set(true);
+                let polled = boxed(self.poll_once()).await;
+                self.run.polling.set(false);
+                self.bell.ring();
+                polled?;
+                continue;
+            }
+            let until = due
+                .filter(|_| now < deadline)
+                .unwrap_or(now + 60_000)
+                .clamp(now + 1, now + 60_000);
+            let time = Delay::from(Duration::from_millis(until - now));
+            select(pin!(self.bell.after(rung)), time).await;
+        }
+    }
+
+    fn poll_rules(&self, source: &Source) -> Answer<Rules> {
+        let settings = self.settings()?;
+        Ok(Rules {
+            interval_ms: source.managed.poll_interval * 1000,
+            idle_ms: settings.remote.poll_idle_ms,
+            retry: settings.delivery.courier.retry,
+        })
+    }
+
+    async fn poll_once(&self) -> Answer<()> {
+        let source = self.source()?;
+        let rules = self.poll_rules(&source)?;
+        let url = self.with_setup(|setup| setup.stream.as_ref().and_then(|stream| stream.poll_url.clone()))?;
+        let Some(url) = url else { return Ok(()) };
+        let request = self.poller.borrow().request(&rules);
+        let timeout_ms = self.settings()?.remote.poll_timeout_ms;
+        let sent_at = now_ms();
+        let answer = self
+            .authorized("POST", &url, Some(&request.body), timeout_ms, POLL_BYTES)
+            .await;
+        self.source()?;
+        let now = now_ms();
+        let sets = answer.and_then(|answer| {
+            if !(200..300).contains(&answer.status) {
+                return Err(answer
+                    .hear()
+                    .err()
+                    .unwrap_or_else(|| Trouble::later("answered nothing")));
+            }
+            let mut poller = self.poller.borrow_mut();
+            poller.answered(&request, &answer.body, answer.cut, &rules, sent_at, now)
+        });
+        let sets = match sets {
+            Ok(sets) => sets,
+            Err(trouble) => return self.poll_failed(&trouble, &rules).await,
+        };
+        self.count(|tally| tally.last_poll_at = Some(now))?;
+        self.problem("poll_failing", None)?;
+        let came = !sets.is_empty();
+        let mut new = false;
+        for (key, set) in sets {
+            let fate = match set {
+                Some(set) => self.take(&source, &key, &set).await?,
+                None => Fate::Refused(ErrorBody::new(SetErr::InvalidRequest, "it is no text, and so no SET")),
+            };
+            let mut poller = self.poller.borrow_mut();
+            match fate {
+                Fate::Stored(outcome) => {
+                    new |= outcome == StoreOutcome::Stored;
+                    poller.ack(&key);
+                }
+                Fate::Discarded => {
+                    new = true;
+                    poller.ack(&key);
+                }
+                Fate::Refused(error) => {
+                    log::line(
+                        Level::Warn,
+                        "set_refused",
+                        json!({"source_id": source.source_id, "jti": key, "err": error.err.as_str(), "description": error.description}),
+                    );
+                    poller.refuse(&key, error);
+                }
+                Fate::Waits(at) => {
+                    new = true;
+                    poller.hold_until(at);
+                }
+            }
+        }
+        let mut poller = self.poller.borrow_mut();
+        match (came, new) {
+            (true, true) => poller.something_new(),
+            (true, false) => poller.nothing_new(&rules, now_ms()),
+            (false, _) => {}
+        }
+        Ok(())
+    }
+
+    async fn poll_failed(&self, trouble: &Trouble, rules: &Rules) -> Answer<()> {
+        let now = now_ms();
+        let failures = {
+            let mut poller = self.poller.borrow_mut();
+            poller.failed(trouble, rules, random::draw(), now);
+            poller.failures
+        };
+        if matches!(trouble, Trouble::Gone(_)) {
+            return self.stream_is_gone(trouble.detail()).await;
+        }
+        let lasting = !matches!(trouble, Trouble::Later { .. });
+        if failures >= FAILING || lasting {
+            self.problem("poll_failing", Some(trouble.detail()))?;
+        }
+        Ok(())
+    }
+
+    /// Judges one SET and stores it.
+    async fn take(&self, source: &Source, name: &str, set: &str) -> Answer<Fate> {
+        let refused = |error| {
+            self.count(|tally| tally.refused += 1)?;
+            Ok(Fate::Refused(error))
+        };
+        let token = match intake::screen(set.as_bytes(), &source.trust()) {
+            Ok(token) => token,
+            Err(error) => return refused(error),
+        };
+        let began = now_ms();
+        let known = source::load_keys(&self.sql)?.filter(|keys| are_fresh(keys, began));
+        let chosen = known.as_ref().map(|keys| edge_intake::choose(&token, &keys.jwks));
+        let (key, from, keys) = match (chosen, known) {
+            (Some(Ok(key)), Some(keys)) => (key, KeysFrom::Cached, keys),
+            (None | Some(Err(KeyError::UnknownKid | KeyError::NoKid)), _) => {
+                let (keys, wait_ms) = match self.refresh_keys().await {
+                    Ok(SourceReply::Keys { keys, wait_ms }) => (keys, wait_ms),
+                    Ok(_) => return Err(fault("keys", "an unexpected reply")),
+                    Err(Refusal::RemoteFailed { detail }) => {
+                        self.problem("keys_unavailable", Some(&detail))?;
+                        return Ok(Fate::Waits(now_ms() + self.settings()?.key_refetch_ms.max(1000)));
+                    }
+                    Err(refusal) => return Err(refusal),
+                };
+                self.problem("keys_unavailable", None)?;
+                match edge_intake::choose(&token, &keys.jwks) {
+                    Ok(key) => (key, KeysFrom::Fetched, keys),
+                    // The issuer may have a key that we may not ask for yet.
+                    Err(KeyError::UnknownKid | KeyError::NoKid) if wait_ms > 0 => {
+                        return Ok(Fate::Waits(now_ms() + wait_ms));
+                    }
+                    Err(error) => return refused(intake::key_refused(&error)),
+                }
+            }
+            (Some(Err(error)), _) => return refused(intake::key_refused(&error)),
+            (Some(Ok(_)), None) => return Err(fault("keys", "a key without its document")),
+        };
+        let judged = edge_intake::judge(source, &keys.critical, set, token, (&key, from), began).await;
+        let Judged { event, about, discard } = match judged.map_err(|error| fault("verify a SET", error))? {
+            Ok(judged) => judged,
+            Err(error) => return refused(error),
+        };
+        // POLL-2.5-4: under the key, whatever it says of itself.
+        if event.jti != name {
+            return refused(ErrorBody::new(
+                SetErr::InvalidRequest,
+                "its jti is not the key it came under",
+            ));
+        }
+        let source = self.source()?;
+        let now = now_ms();
+        if discard {
+            self.count(|tally| (tally.discarded, tally.last_event_at) = (tally.discarded + 1, Some(now)))?;
+            return Ok(Fate::Discarded);
+        }
+        match self.keep(&source, &event, about.as_ref(), now) {
+            Ok(outcome) => {
+                self.arrived(&source).await?;
+                Ok(Fate::Stored(outcome))
+            }
+            Err(Refusal::Set { err, description }) => {
+                Ok(Fate::Refused(ErrorBody::new(SetErr::from(err.as_str()), description)))
+            }
+            Err(refusal) => Err(refusal),
+        }
+    }
+}

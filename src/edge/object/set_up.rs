@@ -1,0 +1,586 @@
+//! The steps of a source's set-up as they are performed, and the care for its stream afterwards.
+
+use serde_json::{Value, json};
+
+use crate::edge::clock::now_ms;
+use crate::edge::command::{Answer, Refusal};
+use crate::edge::log::{self, Level};
+use crate::edge::random;
+use crate::edge::together::together;
+use crate::protocol::endpoint_url::EndpointUrl;
+use crate::receiver::intake::AboutStream;
+use crate::receiver::remote::{self, Endpoints, RemoteStream, Trouble, Wanted, read_stream, streams};
+use crate::receiver::setup::{self, STEPS, Setup, StepState};
+use crate::receiver::source::Source;
+use crate::receiver::{wanted, watch};
+
+use super::serve::boxed;
+use super::source::{SourceObject, fetch_metadata, remote_policy};
+
+/// Subjects that are asked for at once; after some rounds the other work has its turn.
+const AT_ONCE: u32 = 6;
+const ROUNDS: u32 = 4;
+
+/// So many failures of a step in a row are a problem, though the next try may help.
+const FAILING: u32 = 3;
+
+type Ended = Result<(StepState, Option<String>), Trouble>;
+
+fn ours(_: Refusal) -> Trouble {
+    Trouble::later("a fault of this service: its log says which")
+}
+
+fn done() -> Ended {
+    Ok((StepState::Done, None))
+}
+
+impl SourceObject {
+    /// Performs the step whose turn it is. Returns when the next one is due.
+    pub(super) async fn set_up(&self) -> Answer<Option<u64>> {
+        let source = self.source()?;
+        if !source.is_managed() {
+            return Ok(None);
+        }
+        let began = now_ms();
+        let Some((step, due)) = self.with_setup(|setup| setup.next(began))? else {
+            return Ok(None);
+        };
+        if due > began {
+            return Ok(Some(due));
+        }
+        let turn = self.turn.get();
+        match step {
+            // Whoever deletes the source has to know that there may be a stream.
+            setup::STREAM => self.change_setup(&mut |setup| setup.begin(step, began))?,
+            // What is done in a moment, and harmless to repeat, needs no row that says it began.
+            _ => self.with_setup(|setup| setup.begin(step, began))?,
+        }
+        self.bell.ring();
+        let ended = match step {
+            setup::DISCOVERY => boxed(self.discover(&source)).await,
+            setup::KEYS => boxed(self.get_keys()).await,
+            setup::TOKEN => boxed(self.get_token()).await,
+            setup::STREAM => boxed(self.get_stream(&source)).await,
+            setup::SUBJECTS => boxed(self.get_subjects()).await,
+            _ => boxed(self.get_verified(turn)).await,
+        };
+        self.source()?;
+        let now = now_ms();
+        if turn != self.turn.get() {
+            return Ok(Some(now));
+        }
+        let name = STEPS.get(step).copied().unwrap_or_default();
+        let line =
+            json!({"source_id": source.source_id, "step": name, "detail": ended.as_ref().err().map(Trouble::detail)});
+        log::line(Level::Info, "setup_step", line);
+        match ended {
+            Ok((StepState::Waiting, detail)) => {
+                let until = now + self.settings()?.remote.watch.answer_ms;
+                let detail = detail.unwrap_or_default();
+                self.change_setup(&mut |setup| {
+                    // The answer may have come before this.
+                    if !setup.is_over(step) {
+                        setup.wait(step, &detail, until, now);
+                    }
+                })?;
+            }
+            Ok((state, detail)) => {
+                self.change_setup(&mut |setup| setup.end(step, state, detail.clone(), now))?;
+                self.problem("setup_failed", None)?;
+                match step {
+                    setup::KEYS => self.problem("keys_unavailable", None)?,
+                    setup::STREAM => self.problem("stream_gone", None)?,
+                    _ => {}
+                }
+            }
+            Err(trouble) => {
+                let settings = self.settings()?;
+                let failures = self.with_setup(|setup| setup.attempts(step))? + 1;
+                let retry = settings.delivery.courier.retry;
+                let wait = retry.backoff_ms(failures, random::draw()).max(retry.base_ms / 2);
+                let again_ms = settings.remote.again_ms;
+                self.change_setup(&mut |setup| setup.fail(step, &trouble, wait, again_ms, now))?;
+                let lasting = !matches!(trouble, Trouble::Later { .. });
+                if lasting || failures >= FAILING {
+                    let code = match (step, &trouble) {
+                        (_, Trouble::Unauthorized(_)) => "token_refused",
+                        (setup::KEYS, _) => "keys_unavailable",
+                        _ => "setup_failed",
+                    };
+                    self.problem(code, Some(&format!("{name}: {}", trouble.detail())))?;
+                }
+            }
+        }
+        let now = now_ms();
+        Ok(self.with_setup(|setup| setup.next(now))?.map(|(_, due)| due))
+    }
+
+    /// From this step on everything is done again.
+    pub(super) async fn repeat_from(&self, step: usize) -> Answer<()> {
+        self.turn.set(self.turn.get() + 1);
+        if step <= setup::TOKEN {
+            self.token.replace(None);
+        }
+        self.watch_again.set(0);
+        self.change_setup(&mut |setup| {
+            if step == setup::DISCOVERY {
+                setup.token_endpoint = None;
+            }
+            setup.repeat_from(step);
+        })?;
+        self.nudge().await;
+        Ok(())
+    }
+
+    /// SSF-7.2: the metadata, and that everything it leads to may be called.
+    async fn discover(&self, source: &Source) -> Ended {
+        let policy = remote_policy(&*self.settings().map_err(ours)?);
+        let metadata = fetch_metadata(source, &policy).await?;
+        let method = if source.managed.poll {
+            remote::POLL
+        } else {
+            remote::PUSH
+        };
+        let endpoints = Endpoints::of(metadata, method).map_err(Trouble::Refused)?;
+        let urls = [
+            Some(&endpoints.configuration),
+            endpoints.status.as_ref(),
+            endpoints.add_subject.as_ref(),
+            endpoints.remove_subject.as_ref(),
+            endpoints.verification.as_ref(),
+        ];
+        for url in urls.into_iter().flatten() {
+            let checked = EndpointUrl::parse(url, &policy);
+            checked
+                .map_err(|error| Trouble::Refused(format!("the transmitter's metadata names {url}, which {error}")))?;
+        }
+        self.source().map_err(ours)?;
+        self.with_setup(|setup| setup.endpoints = Some(endpoints))
+            .map_err(ours)?;
+        done()
+    }
+
+    async fn get_keys(&self) -> Ended {
+        match self.refresh_keys().await {
+            Ok(_) => done(),
+            Err(Refusal::RemoteFailed { detail }) => Err(Trouble::later(detail)),
+            Err(refusal) => Err(ours(refusal)),
+        }
+    }
+
+    async fn get_token(&self) -> Ended {
+        let token = self.access_token().await?;
+        Ok((
+            StepState::Done,
+            token.renew_at.is_none().then(|| "the token was given".to_owned()),
+        ))
+    }
+
+    fn endpoints(&self) -> Result<Endpoints, Trouble> {
+        let endpoints = self.with_setup(|setup| setup.endpoints.clone()).map_err(ours)?;
+        endpoints.ok_or_else(|| Trouble::later("discovery has to come first"))
+    }
+
+    /// Takes the stream that is ours, or makes one. After an answer that was lost the one that it was about is found in the list
+    /// (SSF-8.1.1.1-15).
+    async fn get_stream(&self, source: &Source) -> Ended {
+        let endpoints = self.endpoints()?;
+        let (header, url) = if source.managed.poll {
+            (None, None)
+        } else {
+            (
+                Some(self.authorization_header().await?),
+                Some(self.receive_url(source).map_err(ours)?),
+            )
+        };
+        let (events, description) = (source.managed.events(), source.stream_description());
+        let wanted = Wanted {
+            endpoint_url: url.as_deref(),
+            authorization_header: header.as_deref(),
+            events_requested: &events,
+            description: &description,
+        };
+        let known = self.with_setup(|setup| setup.stream.as_ref().map(|stream| stream.stream_id.clone()));
+        let known = known.map_err(ours)?;
+        if let Some(stream_id) = known.or_else(|| source.managed.stream_id.clone()) {
+            match self.adopt(source, &endpoints, &stream_id, &wanted).await {
+                Err(Trouble::Gone(detail)) if source.managed.stream_id.is_some() => {
+                    return Err(Trouble::Refused(detail));
+                }
+                Err(Trouble::Gone(_)) => {}
+                adopted => return adopted,
+            }
+        }
+        let listed = match self.manage(&endpoints.list()).await {
+            Ok(body) => streams(body),
+            // Some answer so when there is none.
+            Err(Trouble::Gone(_)) => Vec::new(),
+            Err(trouble) => return Err(trouble),
+        };
+        if let Some(stream_id) = listed.iter().find(|stream| wanted.owns(stream)).and_then(stream_id) {
+            return self.adopt(source, &endpoints, &stream_id, &wanted).await;
+        }
+        match self.manage(&endpoints.create(&wanted)).await {
+            Ok(created) => {
+                let created = created.unwrap_or_default();
+                match read_stream(&created, &source.issuer, &source.audience) {
+                    Ok(stream) => self.have_stream(source, stream).await,
+                    Err(detail) => {
+                        // SSF-8.1.1.1-3: what was made just now, and is not what it should be, does not stay.
+                        if let Some(stream_id) = stream_id(&created) {
+                            let _ = self.manage(&endpoints.delete(&stream_id)).await;
+                        }
+                        Err(Trouble::Refused(detail))
+                    }
+                }
+            }
+            // SSF-8.1.1.1-6: only one is allowed, and that one is there.
+            Err(Trouble::Conflict(detail)) => {
+                let listed = streams(self.manage(&endpoints.list()).await?);
+                match listed.as_slice() {
+                    [only] => match stream_id(only) {
+                        Some(stream_id) => self.adopt(source, &endpoints, &stream_id, &wanted).await,
+                        None => Err(Trouble::Refused(detail)),
+                    },
+                    _ => Err(Trouble::Refused(format!(
+                        "{detail}; which stream to take is not clear: name it as stream_id"
+                    ))),
+                }
+            }
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    /// Takes a stream that is there, and gives it our members.
+    async fn adopt(&self, source: &Source, endpoints: &Endpoints, stream_id: &str, wanted: &Wanted<'_>) -> Ended {
+        let read = |found: Option<Value>| {
+            let stream = read_stream(&found.unwrap_or_default(), &source.issuer, &source.audience);
+            let stream = stream.map_err(Trouble::Refused)?;
+            match stream.stream_id == stream_id {
+                true => Ok(stream),
+                false => Err(Trouble::Refused(
+                    "the transmitter answered with another stream".to_owned(),
+                )),
+            }
+        };
+        // Whose it is comes before any change of it.
+        read(self.manage(&endpoints.read(stream_id)).await?)?;
+        let stream = read(self.manage(&endpoints.patch(stream_id, wanted)).await?)?;
+        self.have_stream(source, stream).await
+    }
+
+    /// A stream that may have been made for us, without our having heard of it.
+    pub(super) async fn find_unheard(&self, source: &Source, endpoints: &Endpoints) -> Result<Option<String>, Trouble> {
+        let url = match source.managed.poll {
+            true => None,
+            false => Some(self.receive_url(source).map_err(ours)?),
+        };
+        let description = source.stream_description();
+        let wanted = Wanted {
+            endpoint_url: url.as_deref(),
+            authorization_header: None,
+            events_requested: &[],
+            description: &description,
+        };
+        match self.manage(&endpoints.list()).await {
+            Ok(body) => Ok(streams(body)
+                .iter()
+                .find(|stream| wanted.owns(stream))
+                .and_then(stream_id)),
+            Err(Trouble::Gone(_)) => Ok(None),
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    async fn have_stream(&self, source: &Source, stream: RemoteStream) -> Ended {
+        if source.managed.poll {
+            let policy = remote_policy(&*self.settings().map_err(ours)?);
+            let url = stream.poll_url.as_deref();
+            let url = url.ok_or_else(|| Trouble::Refused("the stream has no URL to poll".to_owned()))?;
+            let checked = EndpointUrl::parse(url, &policy);
+            checked.map_err(|error| Trouble::Refused(format!("the stream's URL to poll {error}")))?;
+        }
+        let known = self.with_setup(|setup| setup.stream.as_ref().map(|stream| stream.stream_id.clone()));
+        if known.map_err(ours)?.as_ref() != Some(&stream.stream_id) {
+            wanted::start_over(&self.sql).map_err(|error| ours(error.into()))?;
+        }
+        let keep = |setup: &mut Setup| {
+            setup.stream = Some(stream.clone());
+            setup.watched_at = None;
+        };
+        self.change_setup(&mut { keep }).map_err(ours)?;
+        self.poller.borrow_mut().start_over();
+        done()
+    }
+
+    /// Adds and removes subjects until none waits, some at once.
+    async fn get_subjects(&self) -> Ended {
+        let endpoints = self.endpoints()?;
+        let stream_id = self.stream_id()?;
+        let stored = |error: crate::delivery::sql::SqlError| ours(error.into());
+        for _ in 0..ROUNDS {
+            let due = wanted::due(&self.sql, AT_ONCE).map_err(stored)?;
+            if due.is_empty() {
+                break;
+            }
+            let asked = due.iter().map(async |due| {
+                let plan = match due.remove {
+                    true => endpoints.remove_subject(&stream_id, &due.subject),
+                    false => endpoints.add_subject(&stream_id, &due.subject),
+                };
+                let Some(plan) = plan else {
+                    return Err(Trouble::Refused("the transmitter has no endpoint for that".to_owned()));
+                };
+                self.manage(&plan).await
+            });
+            let answers = together(asked).await;
+            self.source().map_err(ours)?;
+            let mut trouble = None;
+            for (due, answer) in due.iter().zip(answers) {
+                let settled = match answer {
+                    // There already, or not there any more: as it should be.
+                    Ok(_) | Err(Trouble::Conflict(_)) => wanted::settle(&self.sql, due, None),
+                    Err(Trouble::Gone(_)) if due.remove => wanted::settle(&self.sql, due, None),
+                    Err(Trouble::Refused(detail) | Trouble::Gone(detail)) => {
+                        wanted::settle(&self.sql, due, Some(&detail))
+                    }
+                    Err(other) => {
+                        trouble = Some(other);
+                        Ok(())
+                    }
+                };
+                settled.map_err(stored)?;
+            }
+            if let Some(trouble) = trouble {
+                return Err(trouble);
+            }
+        }
+        let waiting = wanted::waiting(&self.sql).map_err(stored)?;
+        if waiting > 0 {
+            return Ok((StepState::Doing, Some(format!("{waiting} subjects wait"))));
+        }
+        let refused = wanted::refused(&self.sql).map_err(stored)?;
+        let detail = (refused > 0).then(|| format!("the transmitter refused {refused} subjects"));
+        self.problem("subjects_refused", detail.as_deref()).map_err(ours)?;
+        Ok((StepState::Done, detail))
+    }
+
+    fn stream_id(&self) -> Result<String, Trouble> {
+        let known = self.with_setup(|setup| setup.stream.as_ref().map(|stream| stream.stream_id.clone()));
+        known
+            .map_err(ours)?
+            .ok_or_else(|| Trouble::later("there is no stream yet"))
+    }
+
+    async fn get_verified(&self, turn: u32) -> Ended {
+        let now = now_ms();
+        let rules = self.settings().map_err(ours)?.remote.watch;
+        let silent = self
+            .with_setup(|setup| watch::silence_at(setup, &rules))
+            .map_err(ours)?;
+        if silent.is_some_and(|at| at <= now) {
+            self.silence().map_err(ours)?;
+        }
+        let wait = self
+            .with_setup(|setup| watch::may_verify_in(setup, now))
+            .map_err(ours)?;
+        if wait > 0 {
+            return Err(Trouble::Later {
+                detail: "the transmitter does not want to be asked so soon again".to_owned(),
+                not_before: Some(now + wait),
+            });
+        }
+        match self.ask_for_verification().await? {
+            None => Ok((
+                StepState::Skipped,
+                Some("the transmitter has no verification endpoint".to_owned()),
+            )),
+            Some(state) if turn == self.turn.get() => {
+                let came = self.with_setup(|setup| !setup.expects(&state, now)).map_err(ours)?;
+                match came {
+                    true => done(),
+                    false => Ok((
+                        StepState::Waiting,
+                        Some("the verification event was asked for".to_owned()),
+                    )),
+                }
+            }
+            Some(_) => done(),
+        }
+    }
+
+    fn silence(&self) -> Answer<()> {
+        let detail = "a verification event that was asked for did not come: the stream may carry nothing";
+        self.problem("verification_unanswered", Some(detail))
+    }
+
+    /// Asks for a verification event; returns its state. What is expected is written down before (SSF-8.1.4.2-7).
+    pub(super) async fn ask_for_verification(&self) -> Result<Option<String>, Trouble> {
+        let (endpoints, stream_id) = (self.endpoints()?, self.stream_id()?);
+        let state = random::text::<16>().map_err(|_| Trouble::later("no randomness"))?;
+        let Some(plan) = endpoints.verify(&stream_id, &state) else {
+            return Ok(None);
+        };
+        let now = now_ms();
+        self.change_setup(&mut |setup| setup.expect(&state, now))
+            .map_err(ours)?;
+        match self.manage(&plan).await {
+            Ok(_) => Ok(Some(state)),
+            // Nobody knows whether it was heard.
+            Err(trouble @ Trouble::Later { not_before: None, .. }) => Err(trouble),
+            Err(trouble) => {
+                self.change_setup(&mut |setup| setup.forget(&state)).map_err(ours)?;
+                Err(trouble)
+            }
+        }
+    }
+
+    /// Keeps the stream alive, and notices what happened to it. Returns when it is looked after next.
+    pub(super) async fn look_after(&self) -> Answer<Option<u64>> {
+        let rules = self.settings()?.remote.watch;
+        let now = now_ms();
+        let (due, silent, is_set_up) = self.with_setup(|setup| {
+            let due = watch::due(setup, &rules, now);
+            (
+                due,
+                watch::silence_at(setup, &rules),
+                setup.is_over(setup::VERIFICATION),
+            )
+        })?;
+        let Some(due) = due.map(|due| due.max(self.watch_again.get())) else {
+            return Ok(None);
+        };
+        let silent = silent.filter(|_| is_set_up);
+        if silent.is_some_and(|at| at <= now) {
+            self.silence()?;
+        }
+        let silent = silent.filter(|at| *at > now);
+        if due > now {
+            return Ok(Some(silent.map_or(due, |at| at.min(due))));
+        }
+        let looked = match self.read_status().await {
+            Ok(_) => self.verify_now_and_then(&rules).await,
+            Err(trouble) => Err(trouble),
+        };
+        self.source()?;
+        let now = now_ms();
+        match looked {
+            Ok(()) => self.change_setup(&mut |setup| setup.watched_at = Some(now))?,
+            Err(Trouble::Gone(detail)) => self.stream_is_gone(&detail).await?,
+            Err(trouble) => {
+                log::line(
+                    Level::Warn,
+                    "stream_not_watched",
+                    json!({"source_id": self.state.id().to_string(), "detail": trouble.detail()}),
+                );
+                let again = match trouble {
+                    Trouble::Later { not_before, .. } => not_before.unwrap_or(0).max(now + rules.every_ms.min(60_000)),
+                    _ => now + rules.every_ms,
+                };
+                self.watch_again.set(again);
+                return Ok(Some(again));
+            }
+        }
+        let due = self.with_setup(|setup| watch::due(setup, &rules, now))?;
+        Ok(due.into_iter().chain(silent).min())
+    }
+
+    /// SSF-8.1.4: a stream that carries nothing else still has to carry this.
+    async fn verify_now_and_then(&self, rules: &watch::Rules) -> Result<(), Trouble> {
+        let now = now_ms();
+        let wanted = self.with_setup(|setup| {
+            let old = setup
+                .verified_at
+                .is_none_or(|at| now.saturating_sub(at) >= rules.every_ms);
+            // A disabled stream refuses, a paused one keeps it back.
+            let is_enabled = setup.status.as_deref().is_none_or(|status| status == "enabled");
+            setup.is_over(setup::VERIFICATION) && old && is_enabled && watch::may_verify_in(setup, now) == 0
+        });
+        if wanted.map_err(ours)? {
+            self.ask_for_verification().await?;
+        }
+        Ok(())
+    }
+
+    /// Asks for the status, and heeds it.
+    pub(super) async fn read_status(&self) -> Result<Option<Value>, Trouble> {
+        let (endpoints, stream_id) = (self.endpoints()?, self.stream_id()?);
+        let Some(plan) = endpoints.read_status(&stream_id) else {
+            // The configuration is as good a sign of life.
+            return self.manage(&endpoints.read(&stream_id)).await.map(|_| None);
+        };
+        let found = self.manage(&plan).await?.unwrap_or_default();
+        self.have_status(&found).map_err(ours)?;
+        Ok(Some(found))
+    }
+
+    pub(super) fn have_status(&self, found: &Value) -> Answer<()> {
+        let text = |name: &str| found.get(name).and_then(Value::as_str).map(str::to_owned);
+        match text("status") {
+            Some(status) => self.status_is(&status, text("reason")),
+            None => Ok(()),
+        }
+    }
+
+    fn status_is(&self, status: &str, reason: Option<String>) -> Answer<()> {
+        let now = Some(status.to_owned());
+        if self.with_setup(|setup| setup.status != now || setup.reason != reason)? {
+            self.change_setup(&mut |setup| (setup.status, setup.reason) = (now.clone(), reason.clone()))?;
+        }
+        let detail = format!(
+            "the stream is {status}: {}",
+            reason.as_deref().unwrap_or("no reason was given")
+        );
+        let is = |code: &str| match (status, code) {
+            ("enabled", _) => None,
+            ("disabled", "stream_disabled") => Some(detail.as_str()),
+            // SSF-8.1.2.1-10: whatever else it is, it is not enabled.
+            (other, "stream_paused") if other != "disabled" => Some(detail.as_str()),
+            _ => None,
+        };
+        self.problem("stream_paused", is("stream_paused"))?;
+        self.problem("stream_disabled", is("stream_disabled"))
+    }
+
+    /// The transmitter knows no such stream any more: another one is set up.
+    pub(super) async fn stream_is_gone(&self, detail: &str) -> Answer<()> {
+        self.problem("stream_gone", Some(detail))?;
+        self.turn.set(self.turn.get() + 1);
+        self.change_setup(&mut Setup::lose_stream)?;
+        self.nudge().await;
+        Ok(())
+    }
+
+    /// Whether what an event says of the stream can be.
+    pub(super) fn check_about(&self, about: &AboutStream, now: u64) -> Answer<()> {
+        let checked = self.with_setup(|setup| {
+            let ours = setup.stream.as_ref().map(|stream| stream.stream_id.clone());
+            about.check(ours.as_deref(), &|state| setup.expects(state, now))
+        })?;
+        checked.map_err(|error| {
+            let counted = self.count(|tally| tally.refused += 1);
+            counted.err().unwrap_or(Refusal::Set {
+                err: error.err.as_str().to_owned(),
+                description: error.description,
+            })
+        })
+    }
+
+    /// Heeds what an event says of the stream.
+    pub(super) fn heed(&self, about: &AboutStream, now: u64) -> Answer<()> {
+        match about {
+            AboutStream::Verification { state: Some(state), .. } => {
+                self.change_setup(&mut |setup| setup.verified(state, now))?;
+                self.problem("verification_unanswered", None)
+            }
+            // The transmitter's own idea: a sign of life, and no answer.
+            AboutStream::Verification { state: None, .. } => Ok(()),
+            AboutStream::Updated { status, reason, .. } => self.status_is(status, reason.clone()),
+        }
+    }
+}
+
+fn stream_id(stream: &Value) -> Option<String> {
+    let id = stream.get("stream_id").and_then(Value::as_str);
+    id.filter(|id| !id.is_empty()).map(str::to_owned)
+}

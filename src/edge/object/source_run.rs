@@ -1,0 +1,182 @@
+//! The alarm of a source: one run at a time, which does everything that is due, with the poll loop beside it, so that a poll
+//! that the transmitter holds delays nothing else.
+
+use std::cell::Cell;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::future::{LocalBoxFuture, select};
+use worker::Delay;
+
+use crate::edge::clock::now_ms;
+use crate::edge::command::{Answer, Refusal};
+use crate::edge::log::{self, Level};
+use crate::edge::together::together;
+use crate::receiver::tally::Tally;
+use serde_json::json;
+
+use super::serve::{abort, boxed, fault};
+use super::source::SourceObject;
+
+/// A run starts nothing new after this; the next one goes on.
+const RUN_MS: u64 = 20_000;
+
+/// What is due so soon is waited for: another run would cost more.
+const SOON_MS: u64 = 1_000;
+
+/// A run that has not come round for so long hangs. Longer than any request of ours.
+const HANGS_MS: u64 = 180_000;
+
+/// An alarm that is overdue by this much was lost.
+const OVERDUE_MS: u64 = 30_000;
+
+/// What is known of runs in this life of the object.
+#[derive(Default)]
+pub struct Run {
+    on: Cell<bool>,
+    /// When the run last came round.
+    beat: Cell<u64>,
+    /// A poll is under way.
+    pub polling: Cell<bool>,
+    /// The run's other work is over, and so is its time.
+    pub over: Cell<bool>,
+    /// Whether the alarm was looked at in this life.
+    looked: Cell<bool>,
+}
+
+impl Run {
+    pub fn is_on(&self) -> bool {
+        self.on.get()
+    }
+}
+
+impl SourceObject {
+    /// One run. Whatever comes of it, the alarm is set for what waits.
+    pub(super) async fn carry_on(&self) {
+        let started = now_ms();
+        self.run.on.set(true);
+        self.run.over.set(false);
+        self.run.beat.set(started);
+        let deadline = started + RUN_MS;
+        let work: LocalBoxFuture<'_, Answer<Option<u64>>> = Box::pin(async {
+            let worked = self.work(deadline).await;
+            self.run.over.set(true);
+            self.bell.ring();
+            worked
+        });
+        let polls: LocalBoxFuture<'_, Answer<Option<u64>>> = Box::pin(self.poll_on(deadline));
+        let ended = together([work, polls].into_iter()).await;
+        let written = self.write_tally();
+        self.run.on.set(false);
+        if self.gone.get() {
+            return;
+        }
+        let mut due: Option<u64> = None;
+        let written = written.map(|()| None);
+        for result in ended.into_iter().chain([written]) {
+            let at = match result {
+                Ok(at) => at,
+                Err(Refusal::Gone) => return,
+                Err(_) => Some(now_ms() + 10_000),
+            };
+            due = due.into_iter().chain(at).min();
+        }
+        if let Some(due) = due {
+            self.alarm.arm(&self.state, due).await;
+        }
+    }
+
+    /// Does what is due until nothing is, or the run's time is over. Returns when something is due next.
+    async fn work(&self, deadline: u64) -> Answer<Option<u64>> {
+        loop {
+            let rung = self.bell.count();
+            self.run.beat.set(now_ms());
+            self.source()?;
+            boxed(self.call_back()).await?;
+            let dues = [
+                self.callback_due(),
+                boxed(self.hand_over()).await?,
+                self.keep_order()?,
+                boxed(self.set_up()).await?,
+                boxed(self.look_after()).await?,
+                self.prune()?,
+            ];
+            let now = now_ms();
+            let due = dues.into_iter().flatten().min();
+            let over = now >= deadline;
+            let poll = self.poll_due()?.filter(|_| !over);
+            let soon = due.filter(|_| !over).into_iter().chain(poll).min();
+            if !self.run.polling.get() && soon.is_none_or(|at| at > now + SOON_MS) {
+                return Ok(due);
+            }
+            // A poll that began may outlive the run's time; the rest does not wait for it.
+            let until = due.unwrap_or(now + 5_000).clamp(now + 1, now + 5_000);
+            let time = Delay::from(Duration::from_millis(until - now));
+            select(pin!(self.bell.after(rung)), time).await;
+        }
+    }
+
+    /// There is something to do.
+    pub(super) async fn nudge(&self) {
+        self.bell.ring();
+        if !self.run.is_on() && !self.gone.get() {
+            self.alarm.arm(&self.state, now_ms()).await;
+        }
+    }
+
+    /// The watchdog, run by every request to the object (pitfall 19): an alarm that was lost is set again, a run that hangs ends with
+    /// this life of the object.
+    pub(super) async fn watch_over(&self) {
+        let now = now_ms();
+        if self.run.is_on() {
+            if self.run.beat.get() + HANGS_MS < now && !self.run.polling.get() {
+                abort(&self.state, "the run of a source hangs");
+            }
+            return;
+        }
+        if !self.source().is_ok_and(|source| source.is_managed()) {
+            return;
+        }
+        let known = self.alarm.at();
+        if known.is_some_and(|at| at + OVERDUE_MS < now) {
+            log::line(
+                Level::Warn,
+                "alarm_overdue",
+                json!({"source_id": self.state.id().to_string()}),
+            );
+            self.alarm.set(&self.state, now).await;
+        } else if known.is_none() && !self.run.looked.replace(true) {
+            let stands = self.state.storage().get_alarm().await.ok().flatten();
+            if stands.is_none() && !self.run.is_on() {
+                self.alarm.arm(&self.state, now).await;
+            }
+        }
+    }
+
+    /// Counts; written down later.
+    pub(super) fn count(&self, change: impl FnOnce(&mut Tally)) -> Answer<()> {
+        let mut slot = self.tally.borrow_mut();
+        if slot.is_none() {
+            *slot = Some((Tally::load(&self.sql)?, false));
+        }
+        if let Some((tally, changed)) = slot.as_mut() {
+            change(tally);
+            *changed = true;
+        }
+        Ok(())
+    }
+
+    pub(super) fn write_tally(&self) -> Answer<()> {
+        if self.gone.get() {
+            return Ok(());
+        }
+        match self.tally.borrow_mut().as_mut() {
+            Some((tally, changed)) if *changed => {
+                tally.save(&self.sql).map_err(|error| fault("tally", error))?;
+                *changed = false;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}

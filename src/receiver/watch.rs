@@ -1,0 +1,88 @@
+//! Keeping a stream alive and noticing silence (SSF-8.1.1-15, SSF-8.1.4): when to ask for the status and for a verification
+//! event, and when an answer is overdue. A push that we answer is no activity of ours at the transmitter.
+
+use super::setup::Setup;
+
+/// How a stream is looked after, in milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// At least this often.
+    pub every_ms: u64,
+    /// A verification event should have come by then.
+    pub answer_ms: u64,
+}
+
+/// When the stream is looked after next: half of what the transmitter waits for, if that is sooner.
+pub fn due(setup: &Setup, rules: &Rules, now: u64) -> Option<u64> {
+    let stream = setup.stream.as_ref().filter(|_| setup.has_stream())?;
+    let half = stream
+        .inactivity_timeout
+        .map(|seconds| seconds.saturating_mul(500).max(1));
+    let every = half.unwrap_or(rules.every_ms).min(rules.every_ms);
+    Some(setup.watched_at.map_or(now, |at| at.saturating_add(every)))
+}
+
+/// For how long the transmitter does not want to be asked for a verification event (SSF-8.1.1-12).
+pub fn may_verify_in(setup: &Setup, now: u64) -> u64 {
+    let interval = setup
+        .stream
+        .as_ref()
+        .and_then(|stream| stream.min_verification_interval)
+        .unwrap_or(0);
+    let until = setup
+        .asked_at
+        .map_or(0, |at| at.saturating_add(interval.saturating_mul(1000)));
+    until.saturating_sub(now)
+}
+
+/// When an answer that did not come yet is overdue.
+pub fn silence_at(setup: &Setup, rules: &Rules) -> Option<u64> {
+    setup.unanswered_since().map(|at| at.saturating_add(rules.answer_ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::remote::RemoteStream;
+    use super::super::setup::{STREAM, StepState};
+    use super::*;
+
+    const RULES: Rules = Rules {
+        every_ms: 3_600_000,
+        answer_ms: 600_000,
+    };
+
+    #[test]
+    fn a_stream_is_kept_alive_within_what_its_transmitter_allows() {
+        let mut setup = Setup::new();
+        assert_eq!(due(&setup, &RULES, 5), None, "there is none yet");
+        setup.end(STREAM, StepState::Done, None, 0);
+        setup.stream = Some(RemoteStream::default());
+        assert_eq!(due(&setup, &RULES, 5), Some(5));
+        setup.watched_at = Some(1000);
+        assert_eq!(due(&setup, &RULES, 5), Some(3_601_000));
+        for (timeout, expected) in [(60, 31_000), (86_400, 3_601_000), (0, 1001)] {
+            setup.stream = Some(RemoteStream {
+                inactivity_timeout: Some(timeout),
+                ..RemoteStream::default()
+            });
+            assert_eq!(due(&setup, &RULES, 5), Some(expected), "{timeout}");
+        }
+    }
+
+    #[test]
+    fn questions_respect_the_interval_and_silence_is_noticed() {
+        let mut setup = Setup::new();
+        setup.stream = Some(RemoteStream {
+            min_verification_interval: Some(60),
+            ..RemoteStream::default()
+        });
+        assert_eq!((may_verify_in(&setup, 0), silence_at(&setup, &RULES)), (0, None));
+        setup.expect("a", 1000);
+        setup.expect("b", 2000);
+        assert_eq!(may_verify_in(&setup, 10_000), 52_000);
+        assert_eq!(may_verify_in(&setup, 62_000), 0);
+        assert_eq!(silence_at(&setup, &RULES), Some(601_000), "since the first one");
+        setup.verified("b", 3000);
+        assert_eq!(silence_at(&setup, &RULES), None);
+    }
+}

@@ -1,0 +1,93 @@
+//! A source that is deleted takes its stream at the transmitter with it.
+
+use serde_json::json;
+
+use super::{options, request, until_done};
+use crate::harness::{Fault, Instance, Reply, SsfTransmitter, eventually};
+use crate::support::{ACME_AUDIENCE, Source, Tenant, let_time_pass};
+
+#[test]
+fn the_stream_goes_with_its_source() {
+    let instance = Instance::start(options());
+    for delivery in ["push", "poll"] {
+        let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
+        let source = Source::create(&instance, &request(&transmitter, delivery));
+        until_done(&instance, &source);
+        if delivery == "poll" {
+            transmitter.forget_streams();
+        }
+        instance.operator().delete(&source.path(), 204);
+        assert!(transmitter.streams().is_empty(), "404 there is as good");
+        instance.operator().get(&source.path(), 404);
+    }
+}
+
+#[test]
+fn a_transmitter_that_is_down_is_asked_again_while_the_source_is_gone_for_all_others() {
+    let mut instance = Instance::start(options());
+    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
+    let source = Source::create(&instance, &request(&transmitter, "push"));
+    until_done(&instance, &source);
+    transmitter.fail_always("DELETE /streams", Reply::Reset);
+    instance.operator().delete(&source.path(), 202);
+    instance.operator().get(&source.path(), 404);
+    source.push(&instance, &transmitter.draft().sign(), 404);
+    assert_eq!(instance.operator().get("/admin/sources", 200), json!({"sources": []}));
+    assert_eq!(transmitter.streams().len(), 1);
+    transmitter.mend();
+    let_time_pass(&mut instance);
+    eventually("the stream is deleted", || {
+        transmitter.streams().is_empty().then_some(())
+    });
+}
+
+#[test]
+fn a_stream_that_never_goes_is_left_behind() {
+    let mut instance = Instance::start(options().set("LEAVE_BEHIND_S", 1));
+    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
+    let source = Source::create(&instance, &request(&transmitter, "poll"));
+    until_done(&instance, &source);
+    transmitter.fail_always("DELETE /streams", Reply::status(403));
+    instance.operator().delete(&source.path(), 202);
+    let deleted = std::time::Instant::now();
+    eventually("it is long ago", || {
+        (deleted.elapsed().as_millis() > 1100).then_some(())
+    });
+    let_time_pass(&mut instance);
+    eventually("it is left", || {
+        instance.log_tail().contains("stream_left_behind").then_some(())
+    });
+}
+
+/// SSF-8.1.1.1-15: the stream of which nobody here has heard goes, too.
+#[test]
+fn a_stream_that_was_made_unheard_goes_with_its_source() {
+    let instance = Instance::start(options().set("RETRY_BASE_MS", 60_000).set("RETRY_CAP_MS", 60_000));
+    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
+    transmitter.fail("POST /streams", Fault::Lost);
+    let source = Source::create(&instance, &request(&transmitter, "push"));
+    eventually("it is made", || (!transmitter.streams().is_empty()).then_some(()));
+    super::until_set_up(&instance, &source, "waiting");
+    instance.operator().delete(&source.path(), 204);
+    assert!(transmitter.streams().is_empty());
+}
+
+#[test]
+fn a_tenant_that_is_deleted_takes_its_streams_along() {
+    let instance = Instance::start(options());
+    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
+    let tenant = Tenant::create(&instance, "acme", &json!({}));
+    let wanted = request(&transmitter, "push");
+    let source = instance
+        .operator()
+        .post_json(&tenant.path("/admin/sources"), &wanted, 201);
+    let path = tenant.path(&format!(
+        "/admin/sources/{}/setup",
+        source["source_id"].as_str().expect("an id")
+    ));
+    eventually("it is set up", || {
+        (instance.operator().get(&path, 200)["state"] == "done").then_some(())
+    });
+    instance.operator().delete(&tenant.admin_path(), 204);
+    assert!(transmitter.streams().is_empty());
+}

@@ -1,0 +1,52 @@
+//! Shapes of before SSF 1.0: refused, unless the source says otherwise (pitfalls 2 and 9).
+
+use serde_json::json;
+
+use super::{options, until_done};
+use crate::harness::{Instance, Reply, SsfTransmitter};
+use crate::support::{ACME_AUDIENCE, Source};
+
+#[test]
+fn old_shapes_are_taken_where_the_source_says_so() {
+    let instance = Instance::start(options());
+    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
+    let create = |legacy| {
+        let request = json!({"issuer": transmitter.issuer(), "audience": ACME_AUDIENCE, "legacy": legacy});
+        Source::create(&instance, &request)
+    };
+    let strict = create(json!([]));
+    let lenient = create(json!(["subject_in_event", "event_uris", "typ"]));
+    let event = json!({"https://schemas.openid.net/secevent/risc/event-type/account-disabled":
+                       {"subject": {"subject_type": "iss-sub", "iss": "https://idp.example", "sub": "7"}}});
+    let old = transmitter.draft().without("sub_id").claim("events", event);
+    for set in [
+        old.clone().sign(),
+        transmitter.draft().header("typ", json!(null)).sign(),
+        transmitter.draft().header("typ", "JWT").sign(),
+    ] {
+        strict.push(&instance, &set, 400);
+        lenient.push(&instance, &set, 202);
+    }
+    let stored = &lenient.inbox(&instance)[0];
+    assert_eq!(
+        stored["sub_id"],
+        json!({"format": "iss_sub", "iss": "https://idp.example", "sub": "7"})
+    );
+    assert_eq!(stored["set"], json!(old.sign()), "kept as it came");
+    // SSF-3.1.1-3: two that differ.
+    let both = old.claim("sub_id", json!({"format": "opaque", "id": "1"}));
+    lenient.push(&instance, &both.sign(), 400);
+}
+
+#[test]
+fn the_metadata_may_be_where_it_was_before() {
+    let instance = Instance::start(options().set("SETUP_AGAIN_S", 3600));
+    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
+    transmitter.fail_always("GET /.well-known/ssf-configuration", Reply::status(404));
+    let mut wanted = super::request(&transmitter, "push");
+    let strict = Source::create(&instance, &wanted);
+    super::until_set_up(&instance, &strict, "failed");
+    wanted["legacy"] = json!(["risc_configuration"]);
+    let lenient = Source::create(&instance, &wanted);
+    until_done(&instance, &lenient);
+}

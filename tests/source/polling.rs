@@ -1,0 +1,239 @@
+//! Poll in: nothing is lost, whatever the transmitter sends and however the poll ends.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{health, options, received, request, until_done, until_no_problem, until_problem, until_received};
+use crate::harness::{Fault, Instance, Key, Reply, SsfTransmitter, eventually};
+use crate::support::{ACME_AUDIENCE, Source};
+
+fn polled(instance: &Instance, transmitter: &SsfTransmitter) -> Source {
+    let source = Source::create(instance, &request(transmitter, "poll"));
+    until_done(instance, &source);
+    source
+}
+
+/// POLL-2-4, POLL-R-20, POLL-R-23.
+#[test]
+fn events_are_stored_and_then_acknowledged() {
+    let instance = Instance::start(options());
+    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
+    let source = polled(&instance, &transmitter);
+    let jtis: Vec<String> = (0..250).map(|_| transmitter.queue(&transmitter.draft())).collect();
+    until_received(&instance, &source, &jtis);
+    eventually("all are acknowledged", || (transmitter.queued() == 0).then_some(()));
+    assert!(transmitter.refused().is_empty());
+    let poll = transmitter.requests("POST /poll").remove(0);
+    assert_eq!(poll.header("content-language"), Some("en"), "POLL-2.6-1");
+    let body: Value = serde_json::from_str(poll.text()).expect("JSON");
+    assert_eq!(body["returnImmediately"], json!(false), "it is held");
+    let health = health(&instance, &source);
+    assert_eq!(health["received"], json!(251), "with the verification");
+    assert!(health["last_poll_at"].is_u64());
+}
+
+/// POLL-2.5-4, POLL-R-24, pitfalls 14 and 16.
+#[test]
+fn a_set_that_is_no_good_is_reported_and_holds_nothing_up() {
+    let instance = Instance::start(options());
+    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
+    let source = polled(&instance, &transmitter);
+    let other = transmitter.draft();
+    let state = json!({"https://schemas.openid.net/secevent/ssf/event-type/verification": {"state": "stray"}});
+    let stream = json!({"format": "opaque", "id": "stream-1"});
+    let cases = [
+        ("not-a-set", json!("x"), "invalid_request"),
+        ("not-text", json!(5), "invalid_request"),
+        ("null", json!(null), "invalid_request"),
+        ("another-key", json!(other.sign()), "invalid_request"),
+        (
+            "forged",
+            json!(transmitter.draft().forged_with(Key::Second).sign()),
+            "invalid_key",
+        ),
+        (
+            "issuer",
+            json!(transmitter.draft().claim("iss", "https://x.example").sign()),
+            "invalid_issuer",
+        ),
+        (
+            "audience",
+            json!(transmitter.draft().claim("aud", "https://x.example").sign()),
+            "invalid_audience",
+        ),
+        (
+            "stray",
+            json!(
+                transmitter
+                    .draft()
+                    .claim("jti", "stray")
+                    .claim("sub_id", stream)
+                    .claim("events", state)
+                    .sign()
+            ),
+            "invalid_state",
+        ),
+    ];
+    for (key, set, _) in &cases {
+        transmitter.queue_as(key, set.clone());
+    }
+    let good = transmitter.queue(&transmitter.draft());
+    eventually("all are answered", || (transmitter.queued() == 0).then_some(()));
+    let refused = transmitter.refused();
+    for (key, _, err) in &cases {
+        assert_eq!(refused[*key]["err"], json!(err), "{key}: {refused:#?}");
+    }
+    assert_eq!(refused.len(), cases.len());
+    assert_eq!(received(&instance, &source), [good]);
+    assert_eq!(health(&instance, &source)["refused"], json!(cases.len()));
+}
+
+/// Pitfall 3.
+#[test]
+fn odd_answers_are_read_as_they_are_meant() {
+    let instance = Instance::start(options());
+    for members in [
+        json!({"moreAvailable": "true"}),
+        json!({"moreAvailable": 1}),
+        json!({"moreAvailable": null, "surprise": {}}),
+        json!({"moreAvailable": true}),
+    ] {
+        let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
+        transmitter.decorate_polls(members);
+        transmitter.hold_polls(Duration::ZERO);
+        let source = polled(&instance, &transmitter);
+        let jtis: Vec<String> = (0..3).map(|_| transmitter.queue(&transmitter.draft())).collect();
+        until_received(&instance, &source, &jtis);
+    }
+    for body in ["{}", r#"{"sets":null}"#] {
+        let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
+        let source = polled(&instance, &transmitter);
+        for _ in 0..3 {
+            transmitter.fail("POST /poll", Fault::Instead(Reply::status(200).body(body)));
+        }
+        let jti = transmitter.queue(&transmitter.draft());
+        until_received(&instance, &source, &[jti]);
+    }
+}
+
+/// POLL-R-22, POLL-R-23.
+#[test]
+fn failures_lose_neither_events_nor_acknowledgements() {
+    let instance = Instance::start(options());
+    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
+    let source = polled(&instance, &transmitter);
+    let mut jtis = Vec::new();
+    for fault in [
+        Fault::Instead(Reply::status(500)),
+        Fault::Instead(Reply::Reset),
+        Fault::Lost,
+        Fault::Instead(Reply::status(200).body("<html>")),
+        Fault::Instead(Reply::status(429).header("retry-after", "1")),
+        Fault::Instead(Reply::status(401)),
+        Fault::Instead(Reply::status(302).header("location", "/elsewhere")),
+    ] {
+        transmitter.fail("POST /poll", fault);
+        jtis.push(transmitter.queue(&transmitter.draft()));
+        until_received(&instance, &source, &jtis);
+    }
+    eventually("all are acknowledged", || (transmitter.queued() == 0).then_some(()));
+    assert!(
+        transmitter.requests("POST /token").len() >= 2,
+        "401 is answered with a new token"
+    );
+    transmitter.fail_always("POST /poll", Reply::status(503));
+    transmitter.queue_as("wakes-the-poll", json!("x"));
+    until_problem(&instance, &source, "poll_failing");
+    transmitter.mend();
+    until_no_problem(&instance, &source, "poll_failing");
+}
+
+/// SSF-4.1.4-2: a new key signs before anybody here has seen it.
+#[test]
+fn a_new_key_of_the_transmitter_loses_nothing() {
+    let instance = Instance::start(options().set("KEY_REFETCH_MS", 1500));
+    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
+    let source = polled(&instance, &transmitter);
+    let mut jtis = vec![transmitter.queue(&transmitter.draft())];
+    transmitter.sign_with(Key::Second, &[Key::Second]);
+    jtis.extend((0..5).map(|_| transmitter.queue(&transmitter.draft())));
+    until_received(
+        &instance,
+        &source,
+        &jtis[1..].iter().chain(&jtis[..1]).cloned().collect::<Vec<_>>(),
+    );
+    eventually("all are acknowledged", || (transmitter.queued() == 0).then_some(()));
+    assert!(transmitter.refused().is_empty(), "{:?}", transmitter.refused());
+}
+
+#[test]
+fn a_short_poll_comes_at_its_interval() {
+    let instance = Instance::start(options());
+    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
+    let mut wanted = request(&transmitter, "poll");
+    wanted["poll_interval"] = json!(1);
+    let source = Source::create(&instance, &wanted);
+    until_done(&instance, &source);
+    let jtis: Vec<String> = (0..3).map(|_| transmitter.queue(&transmitter.draft())).collect();
+    until_received(&instance, &source, &jtis);
+    let bodies = transmitter.requests("POST /poll");
+    assert!(
+        bodies
+            .iter()
+            .all(|poll| poll.text().contains("\"returnImmediately\":true"))
+    );
+}
+
+/// SSF-3.6-3, SSF-3.6-4: acknowledged, counted, and not kept.
+#[test]
+fn what_is_critical_and_not_understood_is_discarded() {
+    let instance = Instance::start(options());
+    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
+    transmitter.metadata("critical_subject_members", json!(["ship"]));
+    let source = polled(&instance, &transmitter);
+    let ship = json!({"format": "complex", "ship": {"format": "opaque", "id": "1"}});
+    transmitter.queue(&transmitter.draft().claim("sub_id", ship.clone()));
+    eventually("it is acknowledged", || {
+        (health(&instance, &source)["discarded"] == json!(1)).then_some(())
+    });
+    assert!(received(&instance, &source).is_empty());
+    instance
+        .operator()
+        .patch_json(&source.path(), &json!({"understood_members": ["ship"]}), 200);
+    let jti = transmitter.queue(&transmitter.draft().claim("sub_id", ship));
+    until_received(&instance, &source, &[jti]);
+    assert!(transmitter.refused().is_empty());
+}
+
+/// Pitfall 19: the loop goes on after the runtime died.
+#[test]
+fn polling_goes_on_after_the_runtime_died() {
+    let mut instance = Instance::start(options());
+    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
+    let source = polled(&instance, &transmitter);
+    let mut jtis = Vec::new();
+    for _ in 0..3 {
+        jtis.push(transmitter.queue(&transmitter.draft()));
+        instance.restart();
+        jtis.push(transmitter.queue(&transmitter.draft()));
+        until_received(&instance, &source, &jtis);
+    }
+}
+
+#[test]
+fn a_stream_that_is_gone_is_made_again() {
+    let instance = Instance::start(options());
+    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
+    let source = polled(&instance, &transmitter);
+    transmitter.forget_streams();
+    transmitter.fail("POST /poll", Fault::Instead(Reply::status(404)));
+    transmitter.queue_as("wakes-the-poll", json!("x"));
+    eventually("there is a new stream", || {
+        (!transmitter.streams().is_empty()).then_some(())
+    });
+    until_done(&instance, &source);
+    until_no_problem(&instance, &source, "stream_gone");
+    let jti = transmitter.queue(&transmitter.draft());
+    until_received(&instance, &source, &[jti]);
+}
