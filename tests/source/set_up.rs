@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::{
     credentials, health, options, problems, received, request, setup, until_done, until_problem, until_set_up,
 };
-use crate::harness::{Fault, Instance, Reply, SsfTransmitter, eventually};
-use crate::support::{ACME_AUDIENCE, Source, pointer_of};
+use crate::harness::{ADMIN_TOKEN, Fault, Instance, Reply, SsfTransmitter, eventually};
+use crate::support::{ACME_AUDIENCE, Source, pointer_of, restart_with};
 
 #[test]
 fn one_request_makes_a_stream_that_is_verified() {
@@ -211,8 +211,14 @@ fn credentials_that_cannot_be_opened_any_more_are_given_anew() {
     eventually("the stream is asked for", || {
         (!transmitter.requests("POST /streams").is_empty()).then_some(())
     });
-    let another = ("KEY_ENCRYPTION_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8");
-    crate::support::restart_with(&mut instance, &[another]);
+    let settings = [
+        ("ADMIN_TOKEN", ADMIN_TOKEN),
+        ("KEY_ENCRYPTION_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"),
+        ("ALLOW_LOOPBACK", "1"),
+        ("RETRY_BASE_MS", "40"),
+        ("RETRY_CAP_MS", "200"),
+    ];
+    restart_with(&mut instance, &settings);
     until_problem(&instance, &source, "credentials_unreadable");
     transmitter.mend();
     instance

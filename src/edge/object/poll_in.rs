@@ -96,7 +96,8 @@ impl SourceObject {
         let answer = self
             .authorized("POST", &url, Some(&request.body), timeout_ms, POLL_BYTES)
             .await;
-        self.source()?;
+        // As it is now: it may have been changed while the transmitter held the poll.
+        let source = self.source()?;
         let now = now_ms();
         let sets = answer.and_then(|answer| {
             if !(200..300).contains(&answer.status) {
@@ -119,7 +120,10 @@ impl SourceObject {
         for (key, set) in sets {
             let fate = match set {
                 Some(set) => self.take(&source, &key, &set).await?,
-                None => Fate::Refused(ErrorBody::new(SetErr::InvalidRequest, "it is no text, and so no SET")),
+                None => {
+                    self.count(|tally| tally.refused += 1)?;
+                    Fate::Refused(ErrorBody::new(SetErr::InvalidRequest, "it is no text, and so no SET"))
+                }
             };
             let mut poller = self.poller.borrow_mut();
             match fate {
