@@ -50,7 +50,8 @@ pub fn screen<'a>(body: &'a [u8], trust: &Trust) -> Result<Unverified<'a>, Error
     let token = token.strip_suffix('\r').unwrap_or(token);
     let unverified = jws::parse(token).map_err(|error| refuse(SetErr::InvalidRequest, error))?;
     let typ = unverified.header.typ.as_deref();
-    if !set::typ_is_set(typ) && !(trust.legacy.typ && typ.is_none_or(|typ| typ.eq_ignore_ascii_case("jwt"))) {
+    let is_old = || trust.legacy.typ && typ.is_none_or(|typ| typ.eq_ignore_ascii_case("jwt"));
+    if !(set::typ_is_set(typ) || is_old()) {
         return Err(refuse(SetErr::InvalidRequest, "the header's typ is not secevent+jwt"));
     }
     if Alg::from_name(&unverified.header.alg).is_none() {

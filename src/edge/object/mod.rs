@@ -15,6 +15,7 @@ mod consent;
 mod delivery;
 mod exchange;
 mod letters;
+mod look_after;
 mod manage;
 mod poll_in;
 mod remote;
