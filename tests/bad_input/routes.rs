@@ -193,6 +193,11 @@ impl Route {
         self.pattern.starts_with("/handshake/") || self.method == "OPTIONS"
     }
 
+    /// Whether its answer is somebody else's, whom the source of this world does not manage.
+    pub fn asks_a_transmitter(&self) -> bool {
+        self.pattern == "/admin/sources/{source_id}/status"
+    }
+
     /// Somebody who may.
     pub fn client(&self, world: &World) -> Client {
         match self.caller {

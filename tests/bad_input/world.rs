@@ -189,6 +189,11 @@ impl World {
             .cloned()
             .map(at_rest)
             .collect();
+        let mut sources = operator.get("/admin/sources", 200);
+        for source in sources["sources"].as_array_mut().expect("an array") {
+            // What is refused counts.
+            source["health"]["refused"] = json!(0);
+        }
         let settings = ["default", TENANT].map(|name| operator.get(&format!("/admin/tenants/{name}"), 200));
         let grant = format!("/admin/streams/{}/grant", self.pushed.id);
         let dead = [&self.polled, &self.pushed].map(|stream| stream.dead_letters(&self.instance));
@@ -197,7 +202,7 @@ impl World {
             "settings": settings,
             "clients": operator.get("/admin/clients", 200),
             "streams": streams,
-            "sources": operator.get("/admin/sources", 200),
+            "sources": sources,
             "configurations": self.acme.api.get("/ssf/streams", 200),
             "health": health,
             "dead_letters": dead,

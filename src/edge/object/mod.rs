@@ -18,6 +18,7 @@ mod forwards;
 mod hand_over;
 mod inbox;
 mod letters;
+mod look_after;
 mod manage;
 mod poll_in;
 mod remote;

@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::{LocalBoxFuture, select};
+use serde_json::json;
 use worker::Delay;
 
 use crate::edge::clock::now_ms;
@@ -13,7 +14,6 @@ use crate::edge::command::{Answer, Refusal};
 use crate::edge::log::{self, Level};
 use crate::edge::together::together;
 use crate::receiver::tally::Tally;
-use serde_json::json;
 
 use super::serve::{abort, boxed, fault};
 use super::source::SourceObject;
@@ -106,7 +106,12 @@ impl SourceObject {
             let over = now >= deadline;
             let poll = self.poll_due()?.filter(|_| !over);
             let soon = due.filter(|_| !over).into_iter().chain(poll).min();
-            if !self.run.polling.get() && soon.is_none_or(|at| at > now + SOON_MS) {
+            // A ring since this turn began: what was found done then may have to be done again.
+            let rang = self.bell.count() != rung;
+            if !self.run.polling.get() && over && rang {
+                return Ok(Some(now));
+            }
+            if !self.run.polling.get() && !rang && soon.is_none_or(|at| at > now + SOON_MS) {
                 return Ok(due);
             }
             // A poll that began may outlive the run's time; the rest does not wait for it.
@@ -119,7 +124,9 @@ impl SourceObject {
     /// There is something to do.
     pub(super) async fn nudge(&self) {
         self.bell.ring();
-        if !self.run.is_on() && !self.gone.get() {
+        // A run that is about to end hears no bell any more.
+        let heard = self.run.is_on() && !self.run.over.get();
+        if !heard && !self.gone.get() {
             self.alarm.arm(&self.state, now_ms()).await;
         }
     }

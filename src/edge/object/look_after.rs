@@ -1,0 +1,188 @@
+//! The care for a source's stream: verification events asked for and awaited, the status followed, a stream that is gone made
+//! again.
+
+use serde_json::{Value, json};
+
+use crate::edge::clock::now_ms;
+use crate::edge::command::{Answer, Refusal};
+use crate::edge::log::{self, Level};
+use crate::edge::random;
+use crate::receiver::intake::AboutStream;
+use crate::receiver::remote::Trouble;
+use crate::receiver::setup::{self, Setup};
+use crate::receiver::watch;
+
+use super::set_up::ours;
+use super::source::SourceObject;
+
+impl SourceObject {
+    pub(super) fn silence(&self) -> Answer<()> {
+        let detail = "a verification event that was asked for did not come: the stream may carry nothing";
+        self.problem("verification_unanswered", Some(detail))
+    }
+
+    /// Asks for a verification event; returns its state. What is expected is written down before (SSF-8.1.4.2-7).
+    pub(super) async fn ask_for_verification(&self) -> Result<Option<String>, Trouble> {
+        let (endpoints, stream_id) = (self.endpoints()?, self.stream_id()?);
+        let state = random::text::<16>().map_err(|_| Trouble::later("no randomness"))?;
+        let Some(plan) = endpoints.verify(&stream_id, &state) else {
+            return Ok(None);
+        };
+        let now = now_ms();
+        self.change_setup(&mut |setup| setup.expect(&state, now))
+            .map_err(ours)?;
+        match self.manage(&plan).await {
+            Ok(_) => Ok(Some(state)),
+            // Nobody knows whether it was heard.
+            Err(trouble @ Trouble::Later { not_before: None, .. }) => Err(trouble),
+            Err(trouble) => {
+                self.change_setup(&mut |setup| setup.forget(&state)).map_err(ours)?;
+                Err(trouble)
+            }
+        }
+    }
+
+    /// Keeps the stream alive, and notices what happened to it. Returns when it is looked after next.
+    pub(super) async fn look_after(&self) -> Answer<Option<u64>> {
+        let rules = self.settings()?.remote.watch;
+        let now = now_ms();
+        let (due, silent, is_set_up) = self.with_setup(|setup| {
+            let due = watch::due(setup, &rules, now);
+            (
+                due,
+                watch::silence_at(setup, &rules),
+                setup.is_over(setup::VERIFICATION),
+            )
+        })?;
+        let Some(due) = due.map(|due| due.max(self.watch_again.get())) else {
+            return Ok(None);
+        };
+        let silent = silent.filter(|_| is_set_up);
+        if silent.is_some_and(|at| at <= now) {
+            self.silence()?;
+        }
+        let silent = silent.filter(|at| *at > now);
+        if due > now {
+            return Ok(Some(silent.map_or(due, |at| at.min(due))));
+        }
+        let looked = match self.read_status().await {
+            Ok(_) => self.verify_now_and_then(&rules).await,
+            Err(trouble) => Err(trouble),
+        };
+        self.source()?;
+        let now = now_ms();
+        match looked {
+            Ok(()) => self.change_setup(&mut |setup| setup.watched_at = Some(now))?,
+            Err(Trouble::Gone(detail)) => self.stream_is_gone(&detail).await?,
+            Err(trouble) => {
+                log::line(
+                    Level::Warn,
+                    "stream_not_watched",
+                    json!({"source_id": self.state.id().to_string(), "detail": trouble.detail()}),
+                );
+                let again = match trouble {
+                    Trouble::Later { not_before, .. } => not_before.unwrap_or(0).max(now + rules.every_ms.min(60_000)),
+                    _ => now + rules.every_ms,
+                };
+                self.watch_again.set(again);
+                return Ok(Some(again));
+            }
+        }
+        let due = self.with_setup(|setup| watch::due(setup, &rules, now))?;
+        Ok(due.into_iter().chain(silent).min())
+    }
+
+    /// SSF-8.1.4: a stream that carries nothing else still has to carry this.
+    async fn verify_now_and_then(&self, rules: &watch::Rules) -> Result<(), Trouble> {
+        let now = now_ms();
+        let wanted = self.with_setup(|setup| {
+            let old = setup
+                .verified_at
+                .is_none_or(|at| now.saturating_sub(at) >= rules.every_ms);
+            // A disabled stream refuses, a paused one keeps it back.
+            let is_enabled = setup.status.as_deref().is_none_or(|status| status == "enabled");
+            setup.is_over(setup::VERIFICATION) && old && is_enabled && watch::may_verify_in(setup, now) == 0
+        });
+        if wanted.map_err(ours)? {
+            self.ask_for_verification().await?;
+        }
+        Ok(())
+    }
+
+    /// Asks for the status, and heeds it.
+    pub(super) async fn read_status(&self) -> Result<Option<Value>, Trouble> {
+        let (endpoints, stream_id) = (self.endpoints()?, self.stream_id()?);
+        let Some(plan) = endpoints.read_status(&stream_id) else {
+            // The configuration is as good a sign of life.
+            return self.manage(&endpoints.read(&stream_id)).await.map(|_| None);
+        };
+        let found = self.manage(&plan).await?.unwrap_or_default();
+        self.have_status(&found).map_err(ours)?;
+        Ok(Some(found))
+    }
+
+    pub(super) fn have_status(&self, found: &Value) -> Answer<()> {
+        let text = |name: &str| found.get(name).and_then(Value::as_str).map(str::to_owned);
+        match text("status") {
+            Some(status) => self.status_is(&status, text("reason")),
+            None => Ok(()),
+        }
+    }
+
+    fn status_is(&self, status: &str, reason: Option<String>) -> Answer<()> {
+        let now = Some(status.to_owned());
+        if self.with_setup(|setup| setup.status != now || setup.reason != reason)? {
+            self.change_setup(&mut |setup| (setup.status, setup.reason) = (now.clone(), reason.clone()))?;
+        }
+        let detail = format!(
+            "the stream is {status}: {}",
+            reason.as_deref().unwrap_or("no reason was given")
+        );
+        let is = |code: &str| match (status, code) {
+            ("enabled", _) => None,
+            ("disabled", "stream_disabled") => Some(detail.as_str()),
+            // SSF-8.1.2.1-10: whatever else it is, it is not enabled.
+            (other, "stream_paused") if other != "disabled" => Some(detail.as_str()),
+            _ => None,
+        };
+        self.problem("stream_paused", is("stream_paused"))?;
+        self.problem("stream_disabled", is("stream_disabled"))
+    }
+
+    /// The transmitter knows no such stream any more: another one is set up.
+    pub(super) async fn stream_is_gone(&self, detail: &str) -> Answer<()> {
+        self.problem("stream_gone", Some(detail))?;
+        self.turn.set(self.turn.get() + 1);
+        self.change_setup(&mut Setup::lose_stream)?;
+        self.nudge().await;
+        Ok(())
+    }
+
+    /// Whether what an event says of the stream can be.
+    pub(super) fn check_about(&self, about: &AboutStream, now: u64) -> Answer<()> {
+        let checked = self.with_setup(|setup| {
+            let ours = setup.stream.as_ref().map(|stream| stream.stream_id.clone());
+            about.check(ours.as_deref(), &|state| setup.expects(state, now))
+        })?;
+        checked.map_err(|error| {
+            let counted = self.count(|tally| tally.refused += 1);
+            counted.err().unwrap_or(Refusal::Set {
+                err: error.err.as_str().to_owned(),
+                description: error.description,
+            })
+        })
+    }
+
+    /// Heeds what an event says of the stream.
+    pub(super) fn heed(&self, about: &AboutStream, now: u64) -> Answer<()> {
+        match about {
+            AboutStream::Verification { state: Some(state), .. } => {
+                self.change_setup(&mut |setup| setup.verified(state, now))?;
+                self.problem("verification_unanswered", None)
+            }
+            // The transmitter's own idea: a sign of life, and no answer.
+            AboutStream::Verification { state: None, .. } => Ok(()),
+            AboutStream::Updated { status, reason, .. } => self.status_is(status, reason.clone()),
+        }
+    }
+}
