@@ -1,5 +1,5 @@
-//! The alarm of a source: one run at a time, which does everything that is due, with the poll loop beside it, so that a poll
-//! that the transmitter holds delays nothing else.
+//! The alarm of a source: one run at a time, which does everything that is due, with the poll loop and the handing over beside
+//! it, so that a poll that the transmitter holds, or a transmitter that hangs, delays nothing else.
 
 use std::cell::Cell;
 use std::pin::pin;
@@ -65,7 +65,8 @@ impl SourceObject {
             worked
         });
         let polls: LocalBoxFuture<'_, Answer<Option<u64>>> = Box::pin(self.poll_on(deadline));
-        let ended = together([work, polls].into_iter()).await;
+        let handed: LocalBoxFuture<'_, Answer<Option<u64>>> = Box::pin(self.hand_on());
+        let ended = together([work, polls, handed].into_iter()).await;
         let written = self.write_tally();
         self.run.on.set(false);
         if self.gone.get() {
@@ -95,7 +96,6 @@ impl SourceObject {
             boxed(self.call_back()).await?;
             let dues = [
                 self.callback_due(),
-                boxed(self.hand_over()).await?,
                 self.keep_order()?,
                 boxed(self.set_up()).await?,
                 boxed(self.look_after()).await?,
@@ -116,6 +116,21 @@ impl SourceObject {
             }
             // A poll that began may outlive the run's time; the rest does not wait for it.
             let until = due.unwrap_or(now + 5_000).clamp(now + 1, now + 5_000);
+            let time = Delay::from(Duration::from_millis(until - now));
+            select(pin!(self.bell.after(rung)), time).await;
+        }
+    }
+
+    /// Hands over what comes while the run lasts: beside the rest, which may wait for a transmitter.
+    async fn hand_on(&self) -> Answer<Option<u64>> {
+        loop {
+            let rung = self.bell.count();
+            let due = self.hand_over().await?;
+            if self.run.over.get() {
+                return Ok(due);
+            }
+            let now = now_ms();
+            let until = due.unwrap_or(now + RUN_MS).clamp(now + 1, now + RUN_MS);
             let time = Delay::from(Duration::from_millis(until - now));
             select(pin!(self.bell.after(rung)), time).await;
         }
