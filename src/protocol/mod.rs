@@ -8,6 +8,7 @@ pub mod forward;
 pub mod handshake;
 pub mod jose;
 pub mod json;
+pub mod legacy;
 pub mod list;
 pub mod metadata;
 #[cfg(test)]

@@ -5,6 +5,8 @@ use serde_json::{Map, Value};
 
 use super::cloudevent::CloudEvent;
 use super::jose::jws;
+use super::json;
+use super::legacy::Legacy;
 
 /// What a stored event says, whatever it came in.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,21 +47,25 @@ impl Received {
 
     /// The claims of a SET that was verified.
     pub fn of_claims(bytes: Vec<u8>) -> Option<Self> {
-        let Value::Object(mut claims) = serde_json::from_slice(&bytes).ok()? else {
+        let mut claims = json::read(&bytes)?;
+        let is_of_today = claims.get("sub_id").is_some();
+        Legacy::ANY.respell(&mut claims).ok()?;
+        let Value::Object(mut claims) = claims else {
             return None;
         };
         let (event_type, mut event) = match claims.remove("events")? {
             Value::Object(events) => events.into_iter().next()?,
             _ => return None,
         };
-        // Of before there was sub_id: the subject is a member of the event.
-        let sub_id = claims.remove("sub_id");
-        let sub_id = sub_id.or_else(|| event.as_object_mut()?.remove("subject"));
+        // It has another place now.
+        if let Some(event) = event.as_object_mut().filter(|_| !is_of_today) {
+            event.remove("subject");
+        }
         Some(Self {
             iss: text(&mut claims, "iss")?,
             jti: text(&mut claims, "jti")?,
             event_type,
-            sub_id: sub_id.unwrap_or_default(),
+            sub_id: claims.remove("sub_id").unwrap_or_default(),
             event,
             txn: text(&mut claims, "txn"),
             toe: seconds(&claims, "toe"),

@@ -16,7 +16,7 @@ use crate::protocol::record::Record;
 use crate::protocol::set::{self, Audience, Claims, SetErr, SetError};
 use crate::protocol::subject;
 
-use super::legacy::Legacy;
+use crate::protocol::legacy::Legacy;
 
 /// How far ahead of ours the issuer's clock may be, in seconds. There is no maximum age: held events are old.
 pub const CLOCK_SKEW_S: i64 = 120;
@@ -116,12 +116,6 @@ fn read(claims: &[u8], legacy: Legacy) -> Result<Claims, SetError> {
     let mut claims = json::parse_strict(claims, MAX_DEPTH).map_err(SetError::Json)?;
     legacy.respell(&mut claims)?;
     Claims::from_value(claims)
-}
-
-/// The claims of a stored SET, which was verified and found good by the rules of its time.
-pub fn stored_claims(set: &str) -> Option<Claims> {
-    let token = jws::parse(set).ok()?.assume_verified();
-    read(&token.claims, Legacy::ANY_SUBJECT).ok()
 }
 
 /// What an event says about the stream it came in.

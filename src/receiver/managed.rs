@@ -11,9 +11,9 @@ use crate::protocol::record::Record;
 use crate::protocol::subject;
 use crate::protocol::subject_request::respelled;
 
-use super::legacy::Legacy;
 use super::setup;
 use super::token::Credentials;
+use crate::protocol::legacy::Legacy;
 
 /// Most subjects in a source's own request; more are added later, in bulk.
 const MAX_SUBJECTS: usize = 1000;

@@ -6,7 +6,6 @@ pub mod health;
 pub mod inbox;
 pub mod intake;
 pub mod keys;
-pub mod legacy;
 pub mod managed;
 pub mod poller;
 pub mod remote;

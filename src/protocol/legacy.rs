@@ -4,11 +4,11 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::protocol::event::{STREAM_UPDATED, VERIFICATION};
-use crate::protocol::list;
-use crate::protocol::problem::{self, Invalid, Problem};
-use crate::protocol::record::Record;
-use crate::protocol::set::SetError;
+use super::event::{STREAM_UPDATED, VERIFICATION};
+use super::list;
+use super::problem::{self, Invalid, Problem};
+use super::record::Record;
+use super::set::SetError;
 
 const NAMES: &[&str] = &["subject_in_event", "event_uris", "typ", "risc_configuration"];
 
@@ -29,9 +29,9 @@ pub struct Legacy {
 
 impl Legacy {
     /// For reading what was accepted.
-    pub const ANY_SUBJECT: Self = Self {
+    pub const ANY: Self = Self {
         subject_in_event: true,
-        event_uris: false,
+        event_uris: true,
         typ: true,
         risc_configuration: true,
     };
