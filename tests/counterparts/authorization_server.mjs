@@ -42,7 +42,8 @@ export async function startAuthorizationServer(t, { path = '', life_s = 600 } = 
   const issuer = origin + path;
   const provider = new Provider(issuer, {
     jwks: { keys: [own] },
-    scopes: SCOPE.split(' '),
+    // The last one is for none of these clients.
+    scopes: [...SCOPE.split(' '), 'others'],
     clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt'],
     clients: [
       client('by basic: +1', 'client_secret_basic', { client_secret: SECRET }),

@@ -15,7 +15,7 @@ use authkestra_ssf::{
     SetKeyResolver, SetVerifier,
 };
 use jsonwebtoken::jwk::JwkSet;
-use jsonwebtoken::{Algorithm, DecodingKey};
+use jsonwebtoken::{Algorithm, DecodingKey, decode_header};
 
 use crate::harness::{Client, Instance, Recorded, Reply, ScriptedReceiver, eventually};
 
@@ -30,9 +30,10 @@ struct Log {
     handled: Vec<Handled>,
     /// What the handler says to the next events; then it is content.
     says: VecDeque<HandlerError>,
-    /// Answers that were lost on their way; pushed last, lost first.
+    /// So many of the next answers get lost on their way.
     lose: usize,
     answers: Vec<u16>,
+    algs: Vec<Algorithm>,
 }
 
 pub struct Theirs {
@@ -43,7 +44,9 @@ pub struct Theirs {
 impl Theirs {
     /// Takes SETs of this issuer for this audience.
     pub fn start(instance: &Instance, issuer: &str, audience: &str) -> Self {
-        let base = issuer.strip_prefix(&instance.origin()).expect("an issuer of this instance");
+        let base = issuer
+            .strip_prefix(&instance.origin())
+            .expect("an issuer of this instance");
         let keys = PublishedKeys {
             client: instance.anyone(),
             path: format!("{base}/jwks.json"),
@@ -91,18 +94,27 @@ impl Theirs {
     pub fn answers(&self) -> Vec<u16> {
         self.log.lock().expect("nobody panics here").answers.clone()
     }
+
+    /// What the SETs were signed with, in the order of their arrival.
+    pub fn algs(&self) -> Vec<Algorithm> {
+        self.log.lock().expect("nobody panics here").algs.clone()
+    }
 }
 
 fn decide(theirs: &PushReceiver, log: &Mutex<Log>, request: &Recorded) -> Reply {
     let answer = at_once(theirs.receive(request.header("content-type"), &request.body));
     let mut log = log.lock().expect("nobody panics here");
     log.answers.push(answer.status());
+    log.algs.extend(decode_header(&request.body).map(|header| header.alg));
     if log.lose > 0 {
         log.lose -= 1;
         return Reply::Reset;
     }
     let mut reply = Reply::status(answer.status()).body(answer.body());
-    for (name, value) in [("content-type", answer.content_type()), ("content-language", answer.content_language())] {
+    for (name, value) in [
+        ("content-type", answer.content_type()),
+        ("content-language", answer.content_language()),
+    ] {
         if let Some(value) = value {
             reply = reply.header(name, value);
         }

@@ -117,7 +117,7 @@ test('a client that is refused is told why, and mended by PATCH', async (t) => {
     // It is registered for the other way.
     [{ client_id: 'asserted RS256', client_secret: SECRET, ...common }, /invalid_client/],
     [{ ...good, private_key: server.privateKeys.ES256 }, /invalid_client/],
-    [{ ...good, private_key, scope: 'ssf.read something.else' }, /invalid_scope/],
+    [{ ...good, private_key, scope: 'ssf.read others' }, /invalid_scope/],
     [{ ...good, private_key, resource: 'no URI' }, /invalid_target/],
   ];
   const { path, until, health } = await source(operator, transmitter, wrong[0][0]);
