@@ -54,7 +54,12 @@ impl Received {
         };
         // Of before there was sub_id: the subject is a member of the event.
         let sub_id = claims.remove("sub_id");
-        let sub_id = sub_id.or_else(|| event.as_object_mut()?.remove("subject"));
+        let of_old = || {
+            let mut subject = event.as_object_mut()?.remove("subject")?;
+            respell_subject(&mut subject);
+            Some(subject)
+        };
+        let sub_id = sub_id.or_else(of_old);
         Some(Self {
             iss: text(&mut claims, "iss")?,
             jti: text(&mut claims, "jti")?,
@@ -86,6 +91,17 @@ impl Received {
             sequence: event.sequence,
             claims: None,
         })
+    }
+}
+
+/// Of before RFC 9493: `subject_type` in place of `format`.
+pub fn respell_subject(subject: &mut Value) {
+    if let Some(members) = subject.as_object_mut()
+        && !members.contains_key("format")
+        && let Some(Value::String(kind)) = members.remove("subject_type")
+    {
+        let kind = if kind == "iss-sub" { "iss_sub".to_owned() } else { kind };
+        members.insert("format".to_owned(), Value::String(kind));
     }
 }
 
@@ -149,6 +165,9 @@ pub mod tests {
         let read = Received::read(&set(&legacy)).unwrap();
         assert_eq!(read.sub_id, json!({"format": "opaque", "id": "1"}));
         assert_eq!(read.event, json!({"a": 1}));
+        let older = json!({"iss": "i", "jti": "j", "events": {TYPE: {"subject": {"subject_type": "iss-sub", "iss": "i", "sub": "s"}}}});
+        let read = Received::read(&set(&older)).unwrap();
+        assert_eq!(read.sub_id, json!({"format": "iss_sub", "iss": "i", "sub": "s"}));
         for raw in [
             "",
             "a.b",

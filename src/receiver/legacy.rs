@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use crate::protocol::event::{STREAM_UPDATED, VERIFICATION};
 use crate::protocol::list;
 use crate::protocol::problem::{self, Invalid, Problem};
+use crate::protocol::received::respell_subject;
 use crate::protocol::record::Record;
 use crate::protocol::set::SetError;
 
@@ -94,13 +95,7 @@ fn lift_subject(claims: &mut Map<String, Value>) -> Result<(), SetError> {
     else {
         return Ok(());
     };
-    if let Some(members) = subject.as_object_mut()
-        && !members.contains_key("format")
-        && let Some(Value::String(kind)) = members.remove("subject_type")
-    {
-        let kind = if kind == "iss-sub" { "iss_sub".to_owned() } else { kind };
-        members.insert("format".to_owned(), Value::String(kind));
-    }
+    respell_subject(&mut subject);
     match claims.get("sub_id") {
         Some(known) if *known != subject => Err(SetError::Subject),
         Some(_) => Ok(()),
