@@ -12,8 +12,8 @@ import { modernNode } from './setup/npm.mjs';
 import { nativeEnv } from './setup/toolchain.mjs';
 import { setup } from './setup.mjs';
 
-/** Tests in JavaScript: the serving scripts, the CloudEvents SDK as the other side, the page in a browser, wrangler. */
-const SUITES = ['tests/serve', 'tests/cloudevents', 'tests/page', 'tests/wrangler'];
+/** Tests in JavaScript: the serving scripts, the CloudEvents SDK and other libraries as the other side, the page in a browser, wrangler. */
+const SUITES = ['tests/serve', 'tests/cloudevents', 'tests/counterparts', 'tests/page', 'tests/wrangler'];
 
 await main(async () => {
   const filters = process.argv.slice(2);

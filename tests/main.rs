@@ -9,6 +9,7 @@
 mod bad_input;
 mod cloudevents;
 mod conformance;
+mod counterparts;
 mod deliver;
 mod floors;
 mod forward;

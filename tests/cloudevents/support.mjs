@@ -1,65 +1,28 @@
 // What the tests with the CloudEvents SDK need: the Worker on plain workerd, a client of its API, and an endpoint that hands
 // everything it is pushed to the SDK.
-//
-// HELIOGRAPH_BUILD names the build (default build/quick).
 
 import assert from 'node:assert/strict';
-import { createHmac, randomBytes } from 'node:crypto';
+import { createHmac } from 'node:crypto';
 import http from 'node:http';
 import { CloudEvent, HTTP } from 'cloudevents';
-import { writeConfig } from '../../scripts/serve/config.mjs';
-import { startWorkerd } from '../../scripts/serve/workerd.mjs';
-import { eventually as within, freePort, temporaryFolder } from '../support.mjs';
+import { eventually, registeredReceiver, startWorker } from '../worker.mjs';
+
+export { eventually };
 
 export const SESSION_REVOKED = 'https://schemas.openid.net/secevent/caep/event-type/session-revoked';
 export const VERIFICATION = 'https://schemas.openid.net/secevent/ssf/event-type/verification';
 const PUSH = 'urn:ietf:rfc:8935';
 const POLL = 'urn:ietf:rfc:8936';
 
-const PATIENCE_MS = 20_000;
-
-export const eventually = (what, fact) => within(fact, PATIENCE_MS, () => what);
-
 /** Starts the Worker. Returns `{ url, operator, receiver() }`; it ends with the test. */
 export async function worker(t) {
-  const port = await freePort();
-  const env = {
-    ADMIN_TOKEN: randomBytes(12).toString('hex'), KEY_ENCRYPTION_KEY: randomBytes(32).toString('base64url'),
-    ALLOW_LOOPBACK: '1', RETRY_BASE_MS: '20', RETRY_CAP_MS: '100',
-  };
-  const config = writeConfig({
-    dataDir: temporaryFolder(t), port, build: process.env.HELIOGRAPH_BUILD ?? 'build/quick', env: Object.keys(env), loopback: true,
-  });
-  const url = `http://127.0.0.1:${port}`;
-  const running = await startWorkerd({ config, url, env });
-  t.after(() => running.stop());
-  const operator = client(url, `Bearer ${env.ADMIN_TOKEN}`);
+  const { url, operator } = await startWorker(t);
   return { url, operator, receiver: (endpoints = []) => receiver(url, operator, endpoints) };
-}
-
-/** `{ authorization, call(method, path, body, expected) }`: JSON to and fro, with the status that has to come. */
-function client(url, authorization) {
-  const call = async (method, path, body, expected) => {
-    const headers = { authorization, ...(body === undefined ? {} : { 'content-type': 'application/json' }) };
-    const answer = await fetch(url + path, { method, headers, body: body && JSON.stringify(body) });
-    const text = await answer.text();
-    assert.equal(answer.status, expected, `${method} ${path}: ${text}`);
-    return text ? JSON.parse(text) : null;
-  };
-  return { authorization, call };
 }
 
 /** A registered receiver. Its streams are pushed CloudEvents in a mode, or polled as SETs. */
 async function receiver(url, operator, endpoints) {
-  const registration = { client_name: 'Acme', scope: 'ssf.read ssf.manage', audience: 'https://acme.example', push_endpoints: endpoints };
-  const { client_id, client_secret } = await operator.call('POST', '/admin/clients', registration, 201);
-  const answer = await fetch(`${url}/oauth/token`, {
-    method: 'POST',
-    headers: { authorization: `Basic ${Buffer.from(`${client_id}:${client_secret}`).toString('base64')}` },
-    body: new URLSearchParams({ grant_type: 'client_credentials' }),
-  });
-  const { access_token } = await answer.json();
-  const api = client(url, `Bearer ${access_token}`);
+  const api = await registeredReceiver(url, operator, endpoints);
   return {
     api,
     pushed: (endpoint_url, cloudevents) => api.call('POST', '/ssf/streams', { delivery: { method: PUSH, endpoint_url, cloudevents } }, 201),

@@ -18,13 +18,18 @@ use crate::receiver::{wanted, watch};
 use super::serve::seconds;
 use super::source::SourceObject;
 
-fn failed(trouble: &Trouble) -> Refusal {
-    Refusal::Transmitter {
-        detail: trouble.detail().to_owned(),
-    }
-}
-
 impl SourceObject {
+    /// What an operator is told whose request failed there. Where the stream is gone it is made again.
+    async fn failed(&self, trouble: Trouble) -> Refusal {
+        let detail = trouble.detail().to_owned();
+        if let Trouble::Gone(_) = trouble
+            && let Err(refusal) = self.stream_is_gone(&detail).await
+        {
+            return refusal;
+        }
+        Refusal::Transmitter { detail }
+    }
+
     /// Where this source is pushed to.
     pub(super) fn receive_url(&self, source: &Source) -> Answer<String> {
         let settings = self.settings()?;
@@ -68,7 +73,10 @@ impl SourceObject {
             }
             SourceCommand::Status => {
                 require_managed(&source)?;
-                let found = self.read_status().await.map_err(|trouble| failed(&trouble))?;
+                let found = match self.read_status().await {
+                    Ok(found) => found,
+                    Err(trouble) => return Err(self.failed(trouble).await),
+                };
                 self.status_json(found.is_some())?
             }
             SourceCommand::SetStatus { status, reason } => {
@@ -82,13 +90,15 @@ impl SourceObject {
                 })?;
                 let plan =
                     plan.ok_or_else(|| no_stream("the transmitter has no status endpoint, or there is no stream yet"))?;
-                let found = self.manage(&plan).await.map_err(|trouble| failed(&trouble))?;
+                let found = match self.manage(&plan).await {
+                    Ok(None) => self.read_status().await.map(|_| None),
+                    found => found,
+                };
                 self.source()?;
                 match found {
-                    Some(found) => self.have_status(&found)?,
-                    None => {
-                        self.read_status().await.map_err(|trouble| failed(&trouble))?;
-                    }
+                    Ok(Some(found)) => self.have_status(&found)?,
+                    Ok(None) => {}
+                    Err(trouble) => return Err(self.failed(trouble).await),
                 }
                 self.status_json(true)?
             }
@@ -111,7 +121,10 @@ impl SourceObject {
                         retry_after_s: seconds(wait),
                     });
                 }
-                let asked = self.ask_for_verification().await.map_err(|trouble| failed(&trouble))?;
+                let asked = match self.ask_for_verification().await {
+                    Ok(asked) => asked,
+                    Err(trouble) => return Err(self.failed(trouble).await),
+                };
                 let state = asked.ok_or_else(|| no_stream("the transmitter has no verification endpoint"))?;
                 self.nudge().await;
                 json!({"state": state})
