@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::problem::{self, Invalid, Problem};
-use super::record::{self, Malformed, Record};
+use super::record::{self, Fault, Record};
 use super::secret::Secret;
 use super::set::Audience;
 
@@ -94,8 +94,8 @@ impl Record for Delivery {
         out.push(b'}');
     }
 
-    fn from_json(value: Value) -> Result<Self, Malformed> {
-        Self::try_from(value).map_err(|_| Malformed)
+    fn take(value: Value, fault: &mut Fault) -> Self {
+        fault.unless(Self::try_from(value).ok(), Self::Poll)
     }
 }
 

@@ -10,7 +10,7 @@ use super::jose::jws::Alg;
 use super::list;
 use super::metadata::DefaultSubjects;
 use super::problem::{self, Invalid, Problem};
-use super::record::{Malformed, Record};
+use super::record::{Fault, Record};
 use super::status::Status;
 use super::stream::{POLL, PUSH};
 
@@ -225,8 +225,8 @@ impl Record for TenantSettings {
         Value::from(self.clone()).write(out);
     }
 
-    fn from_json(stored: Value) -> Result<Self, Malformed> {
-        Self::try_from(stored).map_err(|_| Malformed)
+    fn take(stored: Value, fault: &mut Fault) -> Self {
+        fault.unless(Self::try_from(stored).ok(), Self::default())
     }
 }
 
