@@ -1,11 +1,10 @@
 //! `/admin/clients`: who may call, registered by the operator.
 
-use axum::response::{IntoResponse, Response};
-use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::edge::command::{TenantCommand, TenantReply};
 use crate::edge::error::{ApiError, json_response, no_store};
+use crate::edge::web::{Response, StatusCode};
 use crate::protocol::client::ClientMetadata;
 use crate::protocol::endpoint_url::UrlPolicy;
 use crate::protocol::json::put;
@@ -88,7 +87,7 @@ pub fn delete(call: Call) -> impl Answering {
             let client_id = asked.id.clone();
             Ok(Question::Tenant(TenantCommand::DeleteClient { client_id }))
         },
-        |_, _| Ok((StatusCode::NO_CONTENT, no_store()).into_response()),
+        |_, _| Ok(Response::empty(StatusCode::NO_CONTENT, no_store())),
     )
 }
 

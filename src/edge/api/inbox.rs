@@ -1,12 +1,11 @@
 //! `/admin/sources/{source_id}/events`: what was received, looked for and waited for.
 
-use axum::response::Response;
-use http::{StatusCode, Uri};
 use serde_json::{Value, json};
 
 use crate::edge::auth;
 use crate::edge::command::{SourceCommand, SourceReply};
 use crate::edge::error::{ApiError, json_response};
+use crate::edge::web::{Response, StatusCode, Uri};
 use crate::protocol::cloudevent::parse_time;
 use crate::protocol::json::{parse_strict, put};
 use crate::protocol::problem::{self, Invalid};

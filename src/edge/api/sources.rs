@@ -1,7 +1,5 @@
 //! `/admin/sources`: what we receive, and from whom.
 
-use axum::response::{IntoResponse, Response};
-use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use crate::edge::command::{
@@ -10,6 +8,7 @@ use crate::edge::command::{
 use crate::edge::context::Edge;
 use crate::edge::error::{ApiError, json_response, no_store};
 use crate::edge::together::together;
+use crate::edge::web::{Response, StatusCode};
 use crate::edge::{auth, crypto, random};
 use crate::protocol::endpoint_url::UrlPolicy;
 use crate::protocol::json::put;
@@ -163,7 +162,7 @@ pub fn delete(call: Call) -> impl Answering {
             } else {
                 StatusCode::NO_CONTENT
             };
-            Ok((status, no_store()).into_response())
+            Ok(Response::empty(status, no_store()))
         },
     )
 }

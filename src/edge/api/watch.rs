@@ -1,13 +1,12 @@
 //! `/admin/streams`: how the streams are doing.
 
-use axum::response::Response;
-use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::edge::clock::now_ms;
 use crate::edge::command::{Health, StreamCommand, StreamReply, TenantCommand, TenantReply};
 use crate::edge::error::{ApiError, json_response};
 use crate::edge::together::together;
+use crate::edge::web::{Response, StatusCode};
 use crate::protocol::json::put;
 use crate::protocol::set::jti_bytes;
 
