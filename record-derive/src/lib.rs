@@ -51,6 +51,12 @@ fn record(input: &DeriveInput) -> Result<Tokens> {
         Data::Union(_) => return Err(Error::new_spanned(name, "a record is a struct or an enum")),
     };
     Ok(quote! {
+        impl crate::protocol::json::ToJson for #name {
+            fn to_json(&self) -> ::serde_json::Value {
+                crate::protocol::record::document(self)
+            }
+        }
+
         impl crate::protocol::record::Record for #name {
             fn write(&self, out: &mut ::std::vec::Vec<u8>) {
                 #written

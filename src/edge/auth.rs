@@ -3,11 +3,10 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use serde_json::json;
-
 use crate::edge::web::{HeaderMap, header};
 use crate::protocol::jose::jwk::{Jwks, KeyError};
 use crate::protocol::jose::jws;
+use crate::protocol::json::json;
 use crate::protocol::oauth::{AccessToken, BearerError, Scope, bearer, typ_is_access_token};
 
 use super::clock::{now_ms, now_s};

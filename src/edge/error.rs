@@ -3,9 +3,10 @@
 
 use std::fmt::Display;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::edge::web::{Body, HeaderMap, Response, StatusCode, header};
+use crate::protocol::json::json;
 use crate::protocol::oauth::{BearerError, OAuthError};
 use crate::protocol::problem::Invalid;
 use crate::protocol::push::{CONTENT_LANGUAGE, ErrorBody};

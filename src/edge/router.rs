@@ -1,8 +1,8 @@
 //! Every URL of the service, and what is done to each request on its way in and out.
 
-use serde_json::json;
 use worker::{Env, ResponseBuilder};
 
+use crate::protocol::json::json;
 use crate::protocol::json::put;
 
 use super::address::locate;

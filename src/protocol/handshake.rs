@@ -73,6 +73,12 @@ impl Serialize for Rate {
     }
 }
 
+impl super::json::ToJson for Rate {
+    fn to_json(&self) -> Value {
+        record::document(self)
+    }
+}
+
 impl Record for Rate {
     fn write(&self, out: &mut Vec<u8>) {
         match self {

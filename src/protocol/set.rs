@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::jose::jws::MAX_DEPTH;
 use super::json::{self, JsonError, append};
-use super::record::{Fault, Record};
+use super::record::{self, Fault, Record};
 
 /// The JOSE `typ` of a SET (SSF-4.1.1-1).
 pub const TYP: &str = "secevent+jwt";
@@ -48,6 +48,12 @@ impl TryFrom<Value> for Audience {
             values if values.iter().any(String::is_empty) => Err("an audience value is not empty"),
             _ => Ok(audience),
         }
+    }
+}
+
+impl json::ToJson for Audience {
+    fn to_json(&self) -> Value {
+        record::document(self)
     }
 }
 

@@ -3,8 +3,9 @@
 //! Whether an endpoint URL is acceptable, and whether its owner consented, is decided elsewhere; here are the shapes.
 
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
+use super::json::json;
 use super::problem::{self, Invalid, Problem};
 use super::record::{self, Fault, Record};
 use super::secret::Secret;

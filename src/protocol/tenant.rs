@@ -3,10 +3,11 @@
 //! Every setting has a default, so that naming the tenant is enough. Stored settings are their JSON: what an older version did
 //! not know takes its default, what a newer one added is passed over.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::event;
 use super::jose::jws::Alg;
+use super::json::json;
 use super::list;
 use super::metadata::DefaultSubjects;
 use super::problem::{self, Invalid, Problem};

@@ -1,12 +1,13 @@
 //! `/admin/clients`: who may call, registered by the operator.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::edge::command::{TenantCommand, TenantReply};
 use crate::edge::error::{ApiError, json_response, no_store};
 use crate::edge::web::{Response, StatusCode};
 use crate::protocol::client::ClientMetadata;
 use crate::protocol::endpoint_url::UrlPolicy;
+use crate::protocol::json::json;
 use crate::protocol::json::put;
 use crate::transmitter::registry::Client;
 

@@ -1,8 +1,6 @@
 //! `/events`: publishing, in the native form or as CloudEvents. Every matching stream has stored the events before the answer is 202, or is named as one that
 //! refused.
 
-use serde_json::json;
-
 use crate::edge::command::{Addressed, Answer, Refusal, StreamCommand, StreamReply, TenantCommand, TenantReply};
 use crate::edge::error::{ApiError, json_response, no_store};
 use crate::edge::together::together;
@@ -10,6 +8,7 @@ use crate::edge::web::{HeaderMap, Response, StatusCode, header};
 use crate::edge::{auth, body, random};
 use crate::protocol::cloudevent::{CloudEvent, ContentMode, is_cloudevent};
 use crate::protocol::event::publish::{NewEvent, PublishRequest};
+use crate::protocol::json::json;
 use crate::protocol::list::insert_sorted;
 use crate::protocol::record;
 use crate::transmitter::stream::Published;

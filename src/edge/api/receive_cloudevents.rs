@@ -139,7 +139,9 @@ fn read(headers: &HeaderMap, body: &[u8]) -> Result<Vec<(String, CloudEvent)>, A
             Ok(raw.into_iter().zip(events).collect())
         }
         Some(ContentMode::Binary) => {
-            let mut document = attributes_in(headers.entries()).map_err(|found| invalid(&found))?.into();
+            let mut document = attributes_in(headers.entries())
+                .map_err(|found| invalid(&found))?
+                .into();
             if !body.is_empty() {
                 put(&mut document, "data", parse()?);
             }

@@ -1,6 +1,6 @@
 //! `/admin/sources`: what we receive, and from whom.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::edge::command::{
     NewForward, NewSource, Refusal, SourceChange, SourceCommand, SourceReply, SourceSecrets, TenantCommand, TenantReply,
@@ -11,6 +11,7 @@ use crate::edge::together::together;
 use crate::edge::web::{Response, StatusCode};
 use crate::edge::{auth, crypto, random};
 use crate::protocol::endpoint_url::UrlPolicy;
+use crate::protocol::json::json;
 use crate::protocol::json::put;
 use crate::receiver::source::SourceRequest;
 

@@ -1,12 +1,13 @@
 //! `/ssf/streams`: the stream configuration endpoint (SSF 8.1.1).
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::edge::command::{NewStream, Refusal, StreamCommand, StreamReply, StreamUpdate, TenantCommand, TenantReply};
 use crate::edge::error::{ApiError, json_response, no_store};
 use crate::edge::together::together;
 use crate::edge::web::{Response, StatusCode};
 use crate::edge::{auth, crypto, random};
+use crate::protocol::json::json;
 use crate::protocol::json::put;
 use crate::protocol::oauth::Scope;
 use crate::protocol::secret::Secret;

@@ -1,7 +1,7 @@
 //! `OPTIONS /receive/{source_id}`: the handshake as its target (CloudEvents web hooks, section 4), and the origins of a source
 //! for its operator.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::edge::command::{Asker, Refusal, SourceCommand, SourceReply};
 use crate::edge::error::{ApiError, json_response, no_store};
@@ -9,6 +9,7 @@ use crate::edge::web::{HeaderMap, Response, StatusCode, header};
 use crate::protocol::handshake::{
     ALLOWED_ORIGIN, ALLOWED_RATE, REQUEST_CALLBACK, REQUEST_ORIGIN, REQUEST_RATE, Rate, is_public_origin, normal_origin,
 };
+use crate::protocol::json::json;
 use crate::protocol::push::ErrorBody;
 use crate::protocol::set::SetErr;
 use crate::receiver::target::Decision;

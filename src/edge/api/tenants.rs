@@ -1,6 +1,6 @@
 //! `/admin/tenants`: the tenants of this deployment and their settings. At the origin only.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::edge::address::{DEFAULT_TENANT, base};
 use crate::edge::auth;
@@ -9,6 +9,7 @@ use crate::edge::context::{self, Edge};
 use crate::edge::error::{ApiError, json_response, no_store};
 use crate::edge::object::stub;
 use crate::edge::web::{Response, StatusCode};
+use crate::protocol::json::json;
 use crate::protocol::json::{self, put};
 use crate::protocol::tenant::{TenantSettings, is_tenant_name};
 use crate::transmitter::registry::Child;

@@ -1,12 +1,10 @@
 //! `/oauth/token`: client credentials for an access token (RFC 6749, section 4.4).
 
-use serde_json::json;
-
 use crate::edge::command::{TenantCommand, TenantReply};
 use crate::edge::error::{ApiError, json_response};
 use crate::edge::web::{Response, StatusCode, header};
 use crate::edge::{auth, body};
-use crate::protocol::json::content_type_is;
+use crate::protocol::json::{content_type_is, json};
 use crate::protocol::oauth::{OAuthCode, OAuthError, parse_token_request};
 
 use super::call::Call;

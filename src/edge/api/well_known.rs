@@ -1,12 +1,13 @@
 //! What others may know of us without asking for anything: metadata and keys.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::edge::command::{TenantCommand, TenantReply};
 use crate::edge::context::Edge;
 use crate::edge::error::ApiError;
 use crate::edge::web::{HeaderMap, Response, StatusCode, header};
 use crate::edge::{auth, kv};
+use crate::protocol::json::json;
 use crate::protocol::metadata::{self, AuthorizationScheme, OAUTH, SPEC_VERSION, TransmitterMetadata};
 use crate::protocol::oauth::Scope;
 
