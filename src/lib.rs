@@ -21,7 +21,7 @@ pub use edge::object::{source::SourceObject, stream::StreamObject, tenant::Tenan
 #[cfg(target_arch = "wasm32")]
 #[worker::event(fetch)]
 async fn fetch(
-    request: worker::HttpRequest,
+    request: web_sys::Request,
     env: worker::Env,
     _context: worker::Context,
 ) -> worker::Result<worker::Response> {

@@ -19,40 +19,64 @@ fn record(input: &DeriveInput) -> Result<Tokens> {
         Data::Struct(data) => {
             let read = read_fields(&data.fields, &quote!(Self))?;
             let (pattern, written) = (pattern(&data.fields), write_fields(&data.fields)?);
-            (quote! { let Self #pattern = self; #written }, quote! { Ok(#read) })
+            (quote! { let Self #pattern = self; #written }, read)
         }
         Data::Enum(data) => {
             let rename_all = Options::of(&input.attrs)?.rename_all;
-            let arms = data.variants.iter().map(|variant| arm(variant, rename_all.as_deref()));
-            let (writing, arms): (Vec<_>, Vec<_>) = arms.collect::<Result<Vec<_>>>()?.into_iter().unzip();
+            let is_plain = |variant: &Variant| matches!(variant.fields, Fields::Unit);
+            let all_plain = data.variants.iter().all(is_plain);
+            let arms = data.variants.iter().map(|variant| arm(variant, rename_all.as_deref(), all_plain));
+            let arms = arms.collect::<Result<Vec<_>>>()?;
+            // What an unknown name is read as does not matter: the least costly.
+            let stand_in = data.variants.iter().position(is_plain).unwrap_or_default();
+            let names = arms.iter().map(|arm| &arm.name);
+            let writing = arms.iter().map(|arm| &arm.write);
+            let writing = if all_plain {
+                quote! { crate::protocol::record::plain_variant(out, match self { #(#writing,)* }); }
+            } else {
+                quote! { match self { #(#writing,)* } }
+            };
+            let reading = arms.iter().enumerate().filter(|(place, _)| *place != stand_in);
+            let reading = reading.map(|(place, Arm { read, .. })| quote! { #place => #read, });
+            let else_ = arms.get(stand_in).map(|arm| &arm.read);
             let read = quote! {
-                let (name, value) = crate::protocol::record::variant(value)?;
-                match name.as_str() {
-                    #(#arms)*
-                    _ => Err(crate::protocol::record::Malformed),
+                let (place, value) = crate::protocol::record::variant(value, &[#(#names),*], fault);
+                match place {
+                    #(#reading)*
+                    _ => #else_,
                 }
             };
-            (quote! { match self { #(#writing)* } }, read)
+            (writing, read)
         }
         Data::Union(_) => return Err(Error::new_spanned(name, "a record is a struct or an enum")),
     };
     Ok(quote! {
+        impl crate::protocol::json::ToJson for #name {
+            fn to_json(&self) -> ::serde_json::Value {
+                crate::protocol::record::document(self)
+            }
+        }
+
         impl crate::protocol::record::Record for #name {
             fn write(&self, out: &mut ::std::vec::Vec<u8>) {
                 #written
             }
 
-            fn from_json(
-                value: ::serde_json::Value,
-            ) -> ::core::result::Result<Self, crate::protocol::record::Malformed> {
+            fn take(value: ::serde_json::Value, fault: &mut crate::protocol::record::Fault) -> Self {
                 #body
             }
         }
     })
 }
 
-/// How a variant is written, and how it is read.
-fn arm(variant: &Variant, rename_all: Option<&str>) -> Result<(Tokens, Tokens)> {
+/// What a variant is called, how it is written, and how it is read.
+struct Arm {
+    name: String,
+    write: Tokens,
+    read: Tokens,
+}
+
+fn arm(variant: &Variant, rename_all: Option<&str>, all_plain: bool) -> Result<Arm> {
     let ident = &variant.ident;
     let name = match Options::of(&variant.attrs)?.rename {
         Some(name) => name,
@@ -60,8 +84,9 @@ fn arm(variant: &Variant, rename_all: Option<&str>) -> Result<(Tokens, Tokens)> 
     };
     let read = read_fields(&variant.fields, &quote!(Self::#ident))?;
     let (pattern, written) = (pattern(&variant.fields), write_fields(&variant.fields)?);
-    let writing = match &variant.fields {
-        Fields::Unit => quote! { Self::#ident => crate::protocol::record::plain_variant(out, #name), },
+    let write = match &variant.fields {
+        Fields::Unit if all_plain => quote! { Self::#ident => #name },
+        Fields::Unit => quote! { Self::#ident => crate::protocol::record::plain_variant(out, #name) },
         _ => quote! {
             Self::#ident #pattern => {
                 crate::protocol::record::holding_variant(out, #name);
@@ -70,7 +95,7 @@ fn arm(variant: &Variant, rename_all: Option<&str>) -> Result<(Tokens, Tokens)> 
             }
         },
     };
-    Ok((writing, quote! { #name => Ok(#read), }))
+    Ok(Arm { name, write, read })
 }
 
 /// Gives each field a name of its own. An unnamed one is `value`.
@@ -144,13 +169,13 @@ fn read_fields(fields: &Fields, what: &Tokens) -> Result<Tokens> {
     match fields {
         Fields::Unit => Ok(what.clone()),
         Fields::Unnamed(fields) if fields.unnamed.len() == 1 => {
-            Ok(quote! { #what(crate::protocol::record::Record::from_json(value)?) })
+            Ok(quote! { #what(crate::protocol::record::Record::take(value, fault)) })
         }
         Fields::Unnamed(fields) => Err(Error::new_spanned(fields, "more than one unnamed field is not supported")),
         Fields::Named(fields) => {
             let reads = fields.named.iter().map(read_field).collect::<Result<Vec<_>>>()?;
             Ok(quote! {{
-                let mut members = crate::protocol::record::Members::new(value)?;
+                let mut members = crate::protocol::record::Members::new(value, fault);
                 #what { #(#reads),* }
             }})
         }
@@ -162,9 +187,9 @@ fn read_field(field: &Field) -> Result<Tokens> {
     let options = Options::of(&field.attrs)?;
     let name = options.rename.unwrap_or_else(|| ident.to_string());
     Ok(if options.default {
-        quote! { #ident: members.take_or_default(#name)? }
+        quote! { #ident: members.take_or_default(#name) }
     } else {
-        quote! { #ident: members.take(#name)? }
+        quote! { #ident: members.take(#name) }
     })
 }
 

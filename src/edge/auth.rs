@@ -3,11 +3,10 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use http::{HeaderMap, header};
-use serde_json::json;
-
+use crate::edge::web::{HeaderMap, header};
 use crate::protocol::jose::jwk::{Jwks, KeyError};
 use crate::protocol::jose::jws;
+use crate::protocol::json::json;
 use crate::protocol::oauth::{AccessToken, BearerError, Scope, bearer, typ_is_access_token};
 
 use super::clock::{now_ms, now_s};
@@ -95,7 +94,7 @@ pub async fn publisher(edge: &Edge, headers: &HeaderMap) -> Result<Publisher, Ap
 
 /// A request's `Authorization` header.
 pub fn authorization(headers: &HeaderMap) -> Option<&str> {
-    headers.get(header::AUTHORIZATION)?.to_str().ok()
+    headers.get(header::AUTHORIZATION)
 }
 
 /// Verifies one of our own access tokens: type, key, signature, issuer, audience, times.

@@ -1,13 +1,15 @@
 //! Request bodies within their limits.
 
-use axum::body::Body;
-use http::HeaderMap;
-use http_body_util::BodyExt;
 use serde_json::Value;
+use wasm_bindgen::JsCast;
+use web_sys::ReadableStreamDefaultReader;
+use worker::wasm_bindgen_futures::JsFuture;
 
+use crate::edge::web::{HeaderMap, header};
 use crate::protocol::json::{content_type_is, parse_strict};
 
 use super::error::ApiError;
+use super::http;
 
 /// Most bytes of a body, but for publishing.
 pub const LIMIT: usize = 256 * 1024;
@@ -23,39 +25,38 @@ const MAX_DEPTH: usize = 31;
 
 /// Takes a request's body in before anything is answered: a client that is still sending when the connection closes does not
 /// see the answer. Of a body over every limit as much is kept as shows that.
-pub async fn receive(mut body: worker::Body) -> Result<Body, ApiError> {
+pub async fn receive(request: &web_sys::Request) -> Result<Vec<u8>, ApiError> {
     let mut kept = Vec::new();
     let mut total = 0;
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| ApiError::bad_request("The body ended before it was complete."))?;
-        let Ok(data) = frame.into_data() else { continue };
-        total += data.len();
+    let Some(body) = request.body() else { return Ok(kept) };
+    let reader: ReadableStreamDefaultReader = body.get_reader().unchecked_into();
+    loop {
+        let piece = JsFuture::from(reader.read()).await;
+        let piece = piece.map_err(|_| ApiError::bad_request("The body ended before it was complete."))?;
+        let Some(data) = http::bytes(&piece) else { break };
+        total += data.length() as usize;
         let room = (PUBLISH_LIMIT + 1).saturating_sub(kept.len());
-        kept.extend_from_slice(data.get(..room.min(data.len())).unwrap_or_default());
+        let taken = data.length().min(u32::try_from(room).unwrap_or(u32::MAX));
+        kept.extend_from_slice(&data.subarray(0, taken).to_vec());
         if total > DRAIN {
             break;
         }
     }
-    Ok(Body::from(kept))
+    Ok(kept)
 }
 
 /// The received body, if it has at most `limit` bytes.
-pub async fn read(body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {
-    let bytes = body
-        .collect()
-        .await
-        .map_err(|error| ApiError::internal("body", error))?
-        .to_bytes();
-    if bytes.len() > limit {
+pub fn read(body: Vec<u8>, limit: usize) -> Result<Vec<u8>, ApiError> {
+    if body.len() > limit {
         Err(ApiError::too_large(limit))
     } else {
-        Ok(bytes.to_vec())
+        Ok(body)
     }
 }
 
 /// Reads a JSON body. A missing `Content-Type` is forgiven, a different one is not (SSF-8-8).
-pub async fn read_json(headers: &HeaderMap, body: Body, limit: usize) -> Result<Value, ApiError> {
-    let bytes = read(body, limit).await?;
+pub fn read_json(headers: &HeaderMap, body: Vec<u8>, limit: usize) -> Result<Value, ApiError> {
+    let bytes = read(body, limit)?;
     require_type(headers, "application/json")?;
     parse(&bytes)
 }
@@ -68,8 +69,8 @@ pub fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
 
 /// Refuses a body that says it is something else.
 pub fn require_type(headers: &HeaderMap, essence: &str) -> Result<(), ApiError> {
-    let given = headers.get(http::header::CONTENT_TYPE);
-    let fits = given.is_none_or(|given| content_type_is(given.to_str().ok(), essence));
+    let given = headers.get(header::CONTENT_TYPE);
+    let fits = given.is_none_or(|given| content_type_is(Some(given), essence));
     if fits {
         Ok(())
     } else {

@@ -13,7 +13,7 @@ use crate::protocol::jose::jws::Alg;
 use crate::protocol::metadata::DefaultSubjects;
 use crate::protocol::oauth::ScopeSet;
 use crate::protocol::operator_request::{GrantAction, OnDead, ReplayFrom};
-use crate::protocol::record::{self, Malformed, Members, Record};
+use crate::protocol::record::{self, Fault, Members, Record};
 use crate::protocol::set::Audience;
 use crate::protocol::status::Status;
 use crate::protocol::stream::{CloudEvents, UpdateMode, UpdateRequest};
@@ -52,13 +52,13 @@ impl<C: Record> Record for Addressed<C> {
         out.push(b'}');
     }
 
-    fn from_json(value: Value) -> Result<Self, Malformed> {
-        let mut members = Members::new(value)?;
-        Ok(Self {
-            tenant: members.take("tenant")?,
-            client_id: members.take("client_id")?,
-            command: members.take("command")?,
-        })
+    fn take(value: Value, fault: &mut Fault) -> Self {
+        let mut members = Members::new(value, fault);
+        Self {
+            tenant: members.take("tenant"),
+            client_id: members.take("client_id"),
+            command: members.take("command"),
+        }
     }
 }
 

@@ -1,10 +1,10 @@
 //! What every handler of a request needs: bindings, settings, the tenant it is for, and our own origin.
 
+use crate::edge::web::Uri;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
-use http::Uri;
 use js_sys::{Array, Object};
 use wasm_bindgen::JsCast;
 use worker::Env;
@@ -158,8 +158,7 @@ impl Edge {
 
     /// The origin that this request was sent to.
     pub fn request_origin(&self) -> Option<String> {
-        let scheme = self.0.url.scheme_str()?;
-        let url = url::Url::parse(&format!("{scheme}://{}", self.0.url.authority()?)).ok()?;
+        let url = url::Url::parse(&self.0.url.base).ok()?;
         Some(url.origin().ascii_serialization())
     }
 

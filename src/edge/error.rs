@@ -3,10 +3,10 @@
 
 use std::fmt::Display;
 
-use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use crate::edge::web::{Body, HeaderMap, Response, StatusCode, header};
+use crate::protocol::json::json;
 use crate::protocol::oauth::{BearerError, OAuthError};
 use crate::protocol::problem::Invalid;
 use crate::protocol::push::{CONTENT_LANGUAGE, ErrorBody};
@@ -202,13 +202,13 @@ fn log_internal(what: &str, error: &dyn Display) {
     );
 }
 
-impl IntoResponse for ApiError {
-    fn into_response(self) -> Response {
-        match self {
-            Self::Problem(problem) => {
-                let mut headers = HeaderMap::new();
+impl From<ApiError> for Response {
+    fn from(error: ApiError) -> Self {
+        match error {
+            ApiError::Problem(problem) => {
+                let mut headers = HeaderMap::default();
                 if let Some(seconds) = problem.retry_after_s {
-                    headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+                    headers.insert(header::RETRY_AFTER, seconds.to_string());
                 }
                 problem_response(
                     problem.status,
@@ -218,16 +218,16 @@ impl IntoResponse for ApiError {
                     problem.pointer.as_deref(),
                 )
             }
-            Self::OAuth(error) => {
+            ApiError::OAuth(error) => {
                 let mut headers = no_store();
                 challenge(&mut headers, error.www_authenticate());
-                let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
-                (status, headers, json_body(&error.to_json())).into_response()
+                let status = StatusCode(error.status());
+                json_with(status, headers, &error.to_json())
             }
-            Self::Bearer(error) => {
-                let mut headers = HeaderMap::new();
+            ApiError::Bearer(error) => {
+                let mut headers = HeaderMap::default();
                 challenge(&mut headers, Some(error.www_authenticate()));
-                let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::UNAUTHORIZED);
+                let status = StatusCode(error.status());
                 problem_response(
                     status,
                     headers,
@@ -236,11 +236,11 @@ impl IntoResponse for ApiError {
                     None,
                 )
             }
-            Self::Set(error) => set_error(StatusCode::BAD_REQUEST, &error),
-            Self::Denied(error) => set_error(StatusCode::FORBIDDEN, &error),
-            Self::Internal => problem_response(
+            ApiError::Set(error) => set_error(StatusCode::BAD_REQUEST, &error),
+            ApiError::Denied(error) => set_error(StatusCode::FORBIDDEN, &error),
+            ApiError::Internal => problem_response(
                 StatusCode::INTERNAL_SERVER_ERROR,
-                HeaderMap::new(),
+                HeaderMap::default(),
                 "Internal error",
                 "This is our fault. The log has the cause under this request's id.",
                 None,
@@ -251,33 +251,32 @@ impl IntoResponse for ApiError {
 
 fn set_error(status: StatusCode, error: &ErrorBody) -> Response {
     let mut headers = no_store();
-    headers.insert(header::CONTENT_LANGUAGE, HeaderValue::from_static(CONTENT_LANGUAGE));
-    (status, headers, json_body(&error.to_json())).into_response()
+    headers.insert(header::CONTENT_LANGUAGE, CONTENT_LANGUAGE);
+    json_with(status, headers, &error.to_json())
 }
 
 /// A JSON answer that nobody may keep.
 pub fn json_response(status: StatusCode, value: &Value) -> Response {
-    (status, no_store(), json_body(value)).into_response()
+    json_with(status, no_store(), value)
 }
 
 /// The header of answers that nobody may keep.
 pub fn no_store() -> HeaderMap {
-    HeaderMap::from_iter([(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))])
+    let mut headers = HeaderMap::default();
+    headers.insert(header::CACHE_CONTROL, "no-store");
+    headers
 }
 
-fn json_body(value: &Value) -> ([(HeaderName, &'static str); 1], String) {
-    ([(header::CONTENT_TYPE, "application/json")], value.to_string())
+fn json_with(status: StatusCode, mut headers: HeaderMap, value: &Value) -> Response {
+    headers.insert(header::CONTENT_TYPE, "application/json");
+    Response::new(status, headers, value.to_string())
 }
 
 fn challenge(headers: &mut HeaderMap, value: Option<String>) {
-    if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
+    if let Some(value) = value {
         headers.insert(header::WWW_AUTHENTICATE, value);
     }
 }
-
-/// Marks a problem body, so that the request id can be written into it on the way out.
-#[derive(Clone)]
-pub struct ProblemBody(pub Value);
 
 fn problem_response(
     status: StatusCode,
@@ -286,16 +285,15 @@ fn problem_response(
     detail: &str,
     pointer: Option<&str>,
 ) -> Response {
-    let mut body = json!({"type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail});
+    let mut body = json!({"type": "about:blank", "title": title, "status": status.0, "detail": detail});
     if let (Some(pointer), Some(members)) = (pointer, body.as_object_mut()) {
         members.insert("pointer".to_owned(), json!(pointer));
     }
-    headers.extend(no_store());
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/problem+json"),
-    );
-    let mut response = (status, headers).into_response();
-    response.extensions_mut().insert(ProblemBody(body));
-    response
+    headers.insert(header::CACHE_CONTROL, "no-store");
+    headers.insert(header::CONTENT_TYPE, "application/problem+json");
+    Response {
+        status,
+        headers,
+        body: Body::Problem(body),
+    }
 }

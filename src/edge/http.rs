@@ -198,6 +198,6 @@ pub async fn send(request: &Outgoing<'_>, ticket: &Ticket) -> Result<Incoming, N
 }
 
 /// What a read of a stream gave; `None` at its end.
-fn bytes(piece: &JsValue) -> Option<Uint8Array> {
+pub fn bytes(piece: &JsValue) -> Option<Uint8Array> {
     Reflect::get(piece, &"value".into()).ok()?.dyn_into().ok()
 }

@@ -1,10 +1,9 @@
 //! Judging a SET, whichever way it came: the checks of `receiver::intake`, with the signature checked by WebCrypto in between.
 
-use serde_json::json;
-
 use crate::protocol::event;
 use crate::protocol::jose::jwk::{Jwk, Jwks, KeyError};
 use crate::protocol::jose::jws::Unverified;
+use crate::protocol::json::json;
 use crate::protocol::push::ErrorBody;
 use crate::protocol::set::SetErr;
 use crate::receiver::inbox::{Accepted, IntakeRecord, KeysFrom};

@@ -1,6 +1,7 @@
 //! One JSON line per thing worth knowing. Nothing secret ever goes in: no headers, no bodies, no tokens.
 
-use serde_json::{Map, Value, json};
+use crate::protocol::json::json;
+use serde_json::{Map, Value};
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

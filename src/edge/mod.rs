@@ -31,8 +31,12 @@ pub mod object;
 #[cfg(target_arch = "wasm32")]
 mod random;
 #[cfg(target_arch = "wasm32")]
+mod route;
+#[cfg(target_arch = "wasm32")]
 pub mod router;
 #[cfg(target_arch = "wasm32")]
 mod sql;
 #[cfg(target_arch = "wasm32")]
 mod together;
+#[cfg(target_arch = "wasm32")]
+mod web;

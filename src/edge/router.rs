@@ -1,34 +1,32 @@
 //! Every URL of the service, and what is done to each request on its way in and out.
 
-use axum::Router;
-use axum::body::Body;
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use http::{HeaderName, HeaderValue, Request, StatusCode, Uri, header};
-use http_body_util::BodyExt;
-use serde_json::json;
-use worker::{Env, HttpRequest, ResponseBuilder};
+use worker::{Env, ResponseBuilder};
+
+use crate::protocol::json::json;
+use crate::protocol::json::put;
 
 use super::address::locate;
-use super::api::call::endpoint;
+use super::api::call::{Endpoint, endpoint};
 use super::api::{
     clients, consent, console, events, inbox, operate, poll, receive, remote, sources, status, streams, subjects,
     target, tenants, token, verification, watch, well_known,
 };
 use super::context::{self, Edge};
-use super::error::{ApiError, ProblemBody};
+use super::error::ApiError;
 use super::log::{self, Level};
+use super::route::{Router, get, post};
+use super::web::{Body, Parts, Request, Response, StatusCode};
 use super::{body, clock, random};
 
 /// The header that carries the request's id back; the log has the same.
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const REQUEST_ID: &str = "x-request-id";
 
 thread_local! {
     static ROUTER: Router = router();
 }
 
 fn router() -> Router {
-    Router::new()
+    Router::default()
         .route("/console.json", get(endpoint!(console::show)))
         .route(
             "/.well-known/ssf-configuration",
@@ -159,40 +157,34 @@ fn router() -> Router {
             post(endpoint!(remote::verify)),
         )
         .route("/admin/sources/{source_id}/events", get(endpoint!(inbox::events)))
-        .fallback(|| async { ApiError::not_found() })
-        .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
 }
 
 /// Answers a request, whatever happens.
-pub async fn handle(request: HttpRequest, env: Env) -> worker::Result<worker::Response> {
+pub async fn handle(request: web_sys::Request, env: Env) -> worker::Result<worker::Response> {
     let started = clock::now_ms();
     let request_id = random::text::<12>().unwrap_or_default();
-    let method = request.method().clone();
-    let path = without_secret(request.uri().path());
-    let (parts, body) = request.into_parts();
-    let entered = match body::receive(body).await {
-        Ok(body) => enter(Request::from_parts(parts, body), env).await,
+    let parts = Parts::of(&request);
+    let method = parts.method.clone();
+    let path = without_secret(parts.uri.path());
+    let entered = match body::receive(&request).await {
+        Ok(body) => enter(Request { parts, body }, env).await,
         Err(error) => Err(error),
     };
-    let mut response = entered.unwrap_or_else(IntoResponse::into_response);
+    let mut response = entered.unwrap_or_else(Response::from);
     if path.starts_with("/handshake/") {
         consent::keep_private(&mut response);
     }
-    let status = response.status();
-    if status.is_client_error() || status.is_server_error() {
-        let level = if status.is_server_error() {
-            Level::Error
-        } else {
-            Level::Info
-        };
+    let StatusCode(status) = response.status;
+    if status >= 400 {
+        let level = if status >= 500 { Level::Error } else { Level::Info };
         log::line(
             level,
             "request_failed",
-            json!({"request_id": request_id, "method": method.as_str(), "path": path, "status": status.as_u16(),
+            json!({"request_id": request_id, "method": method, "path": path, "status": status,
                    "ms": clock::now_ms().saturating_sub(started)}),
         );
     }
-    leave(response, &request_id).await
+    leave(response, &request_id)
 }
 
 /// A path as the log may have it: that of a callback ends in a secret.
@@ -203,13 +195,12 @@ fn without_secret(path: &str) -> String {
     }
 }
 
-async fn enter(mut request: Request<Body>, env: Env) -> Result<Response, ApiError> {
+async fn enter(mut request: Request, env: Env) -> Result<Response, ApiError> {
     let settings = context::settings(&env).map_err(|error| {
         log::line(Level::Error, "settings_refused", json!({"error": error.to_string()}));
         ApiError::not_set_up(format!("The settings of this deployment are refused: {error}."))
     })?;
-    let path = request.uri().path();
-    let (tenant, path) = locate(path).ok_or_else(ApiError::not_found)?;
+    let (tenant, path) = locate(request.uri().path()).ok_or_else(ApiError::not_found)?;
     let edge = Edge::new(env, settings, request.uri().clone(), tenant).await?;
     // The page asks this one where the service lives, so it answers everywhere.
     if path != "/console.json"
@@ -220,49 +211,39 @@ async fn enter(mut request: Request<Body>, env: Env) -> Result<Response, ApiErro
     }
     edge.require_tenant().await?;
     // Handlers see the path within the tenant, alone, as a server would give it to them.
-    let target = match request.uri().query() {
-        Some(query) => format!("{path}?{query}"),
-        None => path.to_owned(),
+    let path = path.to_owned();
+    request.parts.uri.set_path(path);
+    let is_head = request.method() == "HEAD";
+    let mut response = match ROUTER.with(|router| router.find(edge, request)) {
+        Ok((Endpoint(handler), call)) => handler(call).await.unwrap_or_else(Response::from),
+        Err(response) => response,
     };
-    *request.uri_mut() = Uri::try_from(target).map_err(|_| ApiError::not_found())?;
-    request.extensions_mut().insert(edge);
-    let mut router = ROUTER.with(Clone::clone);
-    match tower_service::Service::call(&mut router, request).await {
-        Ok(response) => Ok(response),
-        Err(never) => match never {},
+    if is_head && let Body::Text(text) = &mut response.body {
+        text.clear();
     }
+    Ok(response)
 }
 
 /// Completes the answer. Bodies are whole already, so they go out as bytes: a stream of one piece costs more than its piece.
-async fn leave(response: Response, request_id: &str) -> worker::Result<worker::Response> {
-    let (mut parts, body) = response.into_parts();
-    if let Ok(value) = HeaderValue::from_str(request_id) {
-        parts.headers.insert(REQUEST_ID, value);
-    }
-    let bytes = match parts.extensions.remove::<ProblemBody>() {
-        Some(ProblemBody(mut problem)) => {
-            if let Some(members) = problem.as_object_mut() {
-                members.insert("request_id".to_owned(), json!(request_id));
-            }
-            problem.to_string().into_bytes()
+fn leave(mut response: Response, request_id: &str) -> worker::Result<worker::Response> {
+    response.headers.insert(REQUEST_ID, request_id);
+    let text = match response.body {
+        Body::Problem(mut problem) => {
+            put(&mut problem, "request_id", request_id);
+            problem.to_string()
         }
-        None => body
-            .collect()
-            .await
-            .map(|body| body.to_bytes().to_vec())
-            .unwrap_or_default(),
+        Body::Text(text) => text,
     };
-    let mut builder = ResponseBuilder::new().with_status(parts.status.as_u16());
-    for (name, value) in &parts.headers {
-        if *name != header::CONTENT_LENGTH
-            && let Ok(value) = value.to_str()
-        {
-            builder = builder.with_header(name.as_str(), value)?;
+    let mut builder = ResponseBuilder::new().with_status(response.status.0);
+    for (name, value) in response.headers.entries() {
+        // What no header can hold is left out.
+        if value.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~')) {
+            builder = builder.with_header(name, value)?;
         }
     }
-    if bytes.is_empty() || parts.status == StatusCode::NO_CONTENT {
+    if text.is_empty() || response.status == StatusCode::NO_CONTENT {
         Ok(builder.empty())
     } else {
-        Ok(builder.fixed(bytes))
+        Ok(builder.fixed(text.into_bytes()))
     }
 }

@@ -2,10 +2,10 @@
 //! delivers it.
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::endpoint_url::{EndpointUrl, UrlPolicy};
-use super::json::put;
+use super::json::{json, put};
 use super::problem::{self, Invalid, Problem};
 use super::record::Record;
 use super::stream::{Delivery, PUSH};
@@ -113,6 +113,7 @@ pub fn split(stored: &[u8]) -> Option<(u64, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn policy() -> UrlPolicy {
         UrlPolicy::of_issuer(false, "https://signals.quarry.io")

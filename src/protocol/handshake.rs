@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 use url::{Host, Url};
 
-use super::record::{self, Malformed, Record};
+use super::record::{self, Fault, Record};
 
 /// Headers of requests and answers, in lower case.
 pub const REQUEST_ORIGIN: &str = "webhook-request-origin";
@@ -73,6 +73,12 @@ impl Serialize for Rate {
     }
 }
 
+impl super::json::ToJson for Rate {
+    fn to_json(&self) -> Value {
+        record::document(self)
+    }
+}
+
 impl Record for Rate {
     fn write(&self, out: &mut Vec<u8>) {
         match self {
@@ -81,11 +87,14 @@ impl Record for Rate {
         }
     }
 
-    fn from_json(value: Value) -> Result<Self, Malformed> {
+    fn take(value: Value, fault: &mut Fault) -> Self {
         match value.as_u64().and_then(|number| u32::try_from(number).ok()) {
-            Some(number) if number > 0 => Ok(Self::PerMinute(number)),
-            None if value == "*" => Ok(Self::Unlimited),
-            _ => Err(Malformed),
+            Some(number) if number > 0 => Self::PerMinute(number),
+            None if value == "*" => Self::Unlimited,
+            _ => {
+                fault.note();
+                Self::Unlimited
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A document with a repeated member name means different things to different parsers, so it is refused at any depth
 //! (SSF-3.3-4, SUBID-R-3). Also here: the comparison of a `Content-Type` header with a media type.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
 
@@ -91,6 +92,98 @@ pub fn to_bytes<T: Serialize>(value: &T) -> Vec<u8> {
 pub(super) fn append<T: Serialize + ?Sized>(out: &mut Vec<u8>, before: &[u8], value: &T) {
     out.extend_from_slice(before);
     let _ = serde_json::to_writer(out, value);
+}
+
+/// What can stand in a document that we make.
+pub trait ToJson {
+    fn to_json(&self) -> Value;
+}
+
+impl<T: ToJson + ?Sized> ToJson for &T {
+    fn to_json(&self) -> Value {
+        T::to_json(self)
+    }
+}
+
+impl<T: ToJson> ToJson for Option<T> {
+    fn to_json(&self) -> Value {
+        self.as_ref().map_or(Value::Null, T::to_json)
+    }
+}
+
+impl<T: ToJson> ToJson for [T] {
+    fn to_json(&self) -> Value {
+        let mut items = Vec::with_capacity(self.len());
+        for item in self {
+            items.push(item.to_json());
+        }
+        Value::Array(items)
+    }
+}
+
+impl<T: ToJson> ToJson for Vec<T> {
+    fn to_json(&self) -> Value {
+        self.as_slice().to_json()
+    }
+}
+
+impl<T: ToJson, const N: usize> ToJson for [T; N] {
+    fn to_json(&self) -> Value {
+        self.as_slice().to_json()
+    }
+}
+
+impl<A: ToJson, B: ToJson> ToJson for (A, B) {
+    fn to_json(&self) -> Value {
+        Value::Array(vec![self.0.to_json(), self.1.to_json()])
+    }
+}
+
+impl ToJson for str {
+    fn to_json(&self) -> Value {
+        self.into()
+    }
+}
+
+macro_rules! to_json {
+    ($($plain:ty)*) => {$(
+        impl ToJson for $plain {
+            fn to_json(&self) -> Value {
+                Value::from(self.clone())
+            }
+        }
+    )*};
+}
+
+to_json!(Value String Map<String, Value> bool i32 u8 u16 u32 u64 usize i64);
+
+impl ToJson for Cow<'_, str> {
+    fn to_json(&self) -> Value {
+        self.as_ref().into()
+    }
+}
+
+/// Makes a document, as serde's macro of this name does of what is written out. That one goes through serde for each value, and
+/// has a way out for each that might fail. An object or array within another is written as a `json!` of its own.
+macro_rules! json {
+    ({ $($name:literal: $value:expr),* $(,)? }) => {{
+        #[allow(unused_mut)]
+        let mut members = ::serde_json::Map::new();
+        $($crate::protocol::json::member(&mut members, $name, $crate::protocol::json::ToJson::to_json(&$value));)*
+        ::serde_json::Value::Object(members)
+    }};
+    ([$($item:expr),* $(,)?]) => {
+        ::serde_json::Value::Array(vec![$($crate::protocol::json::ToJson::to_json(&$item)),*])
+    };
+    ($value:expr) => {
+        $crate::protocol::json::ToJson::to_json(&$value)
+    };
+}
+pub(crate) use json;
+
+/// Sets a member.
+pub fn member(members: &mut Map<String, Value>, name: &str, value: Value) {
+    members.insert(name.to_owned(), value);
 }
 
 /// An object of these members, put in one by one: to `collect` them, sorting is compiled anew for each place that does.

@@ -2,10 +2,10 @@
 //! its token endpoint (RFC 8414, RFC 9728).
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use url::Url;
 
-use super::json::{self, JsonError};
+use super::json::{self, JsonError, json};
 use super::record::Record;
 
 /// The version of SSF that we speak (SSF-7.1-1).
@@ -106,7 +106,7 @@ pub fn authorization_server(issuer: &str, token_endpoint: &str, jwks_uri: &str, 
         "jwks_uri": jwks_uri,
         "scopes_supported": scopes,
         // Required even though there is no authorization endpoint to answer any.
-        "response_types_supported": [],
+        "response_types_supported": json!([]),
         "grant_types_supported": ["client_credentials"],
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
     })
@@ -144,6 +144,7 @@ pub fn well_known_url(issuer: &str, suffix: &str) -> Result<String, MetadataErro
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn well_known_goes_between_host_and_path() {

@@ -1,8 +1,8 @@
 //! Poll delivery (RFC 8936): the request of a polling receiver and the answer with its SETs.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::json::{self, JsonError};
+use super::json::{self, JsonError, json};
 use super::problem::{self, Invalid, Problem};
 use super::push::ErrorBody;
 
@@ -106,6 +106,7 @@ mod tests {
     use super::*;
     use crate::protocol::set::SetErr;
     use serde_json::Map;
+    use serde_json::json;
 
     #[test]
     fn an_empty_request_is_a_long_poll_for_anything() {

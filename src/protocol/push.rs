@@ -1,8 +1,8 @@
 //! Push delivery (RFC 8935): the error body of a refused SET. Read leniently, because foreign receivers write it.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::json;
+use super::json::{self, json};
 use super::set::SetErr;
 
 /// The language of our own descriptions (PUSH-2.3-4).
@@ -55,6 +55,7 @@ pub fn clip(text: &str, max: usize) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn error_bodies_survive_the_round_trip() {

@@ -8,8 +8,9 @@
 
 pub use heliograph_record_derive::Record;
 use serde_json::{Map, Value};
+use std::vec::IntoIter;
 
-use super::json::write_scalar;
+use super::json::{self, write_scalar};
 
 /// A record that does not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -21,11 +22,38 @@ pub trait Record: Sized {
     /// Appends the JSON text.
     fn write(&self, out: &mut Vec<u8>);
 
-    fn from_json(value: Value) -> Result<Self, Malformed>;
+    /// Makes a record of `value` in any case, and says so in `fault` when it is not worth anything. To stop at the first member
+    /// that does not read, there would have to be a way out of every other one, with all that was read before it to be dropped:
+    /// that was half of the code that reads. Of `Null` something is made without going any deeper than the type itself goes.
+    fn take(value: Value, fault: &mut Fault) -> Self;
 
     /// What a member that is not there means.
-    fn absent() -> Result<Self, Malformed> {
-        Err(Malformed)
+    fn absent(fault: &mut Fault) -> Self {
+        fault.note();
+        Self::take(Value::Null, fault)
+    }
+
+    fn from_json(value: Value) -> Result<Self, Malformed> {
+        let mut fault = Fault(false);
+        let record = Self::take(value, &mut fault);
+        if fault.0 { Err(Malformed) } else { Ok(record) }
+    }
+}
+
+/// Whether something did not read.
+pub struct Fault(bool);
+
+impl Fault {
+    pub fn note(&mut self) {
+        self.0 = true;
+    }
+
+    /// What was read, or else what stands in for it.
+    pub fn unless<T>(&mut self, read: Option<T>, else_: T) -> T {
+        read.unwrap_or_else(|| {
+            self.note();
+            else_
+        })
     }
 }
 
@@ -34,6 +62,11 @@ pub fn text<T: Record>(record: &T) -> String {
     let mut out = Vec::new();
     record.write(&mut out);
     String::from_utf8(out).unwrap_or_default()
+}
+
+/// A record as a document that goes on to others. It is written and read back: that takes less code than another way to write.
+pub fn document<T: Record>(record: &T) -> Value {
+    json::read(text(record).as_bytes()).unwrap_or_default()
 }
 
 /// Begins a member of the object that is being written. The name needs no escapes.
@@ -79,37 +112,45 @@ pub fn read<T: Record>(text: &str) -> Result<T, Malformed> {
 }
 
 /// The members of an object, to be taken out one by one.
-pub struct Members(Map<String, Value>);
+pub struct Members<'a> {
+    members: Map<String, Value>,
+    fault: &'a mut Fault,
+}
 
-impl Members {
-    pub fn new(value: Value) -> Result<Self, Malformed> {
-        match value {
-            Value::Object(members) => Ok(Self(members)),
-            _ => Err(Malformed),
+impl<'a> Members<'a> {
+    pub fn new(value: Value, fault: &'a mut Fault) -> Self {
+        let members = Map::take(value, fault);
+        Self { members, fault }
+    }
+
+    pub fn take<T: Record>(&mut self, name: &str) -> T {
+        match self.members.remove(name) {
+            Some(value) => T::take(value, self.fault),
+            None => T::absent(self.fault),
         }
     }
 
-    pub fn take<T: Record>(&mut self, name: &str) -> Result<T, Malformed> {
-        match self.0.remove(name) {
-            Some(value) => T::from_json(value),
-            None => T::absent(),
-        }
-    }
-
-    pub fn take_or_default<T: Record + Default>(&mut self, name: &str) -> Result<T, Malformed> {
-        match self.0.remove(name) {
-            Some(value) => T::from_json(value),
-            None => Ok(T::default()),
+    pub fn take_or_default<T: Record + Default>(&mut self, name: &str) -> T {
+        match self.members.remove(name) {
+            Some(value) => T::take(value, self.fault),
+            None => T::default(),
         }
     }
 }
 
-/// An enum's variant: its name, or an object with its name and what it holds.
-pub fn variant(value: Value) -> Result<(String, Value), Malformed> {
-    match value {
-        Value::String(name) => Ok((name, Value::Null)),
-        Value::Object(members) => members.into_iter().next().ok_or(Malformed),
-        _ => Err(Malformed),
+/// An enum's variant, its name or an object with its name and what it holds: its place among the names, and what it holds.
+pub fn variant(value: Value, names: &[&str], fault: &mut Fault) -> (usize, Value) {
+    let (name, value) = match value {
+        Value::String(name) => (name, Value::Null),
+        Value::Object(members) => members.into_iter().next().unwrap_or_default(),
+        _ => Default::default(),
+    };
+    match names.iter().position(|known| *known == name) {
+        Some(place) => (place, value),
+        None => {
+            fault.note();
+            (usize::MAX, Value::Null)
+        }
     }
 }
 
@@ -118,8 +159,8 @@ impl Record for Value {
         write_scalar(self, out);
     }
 
-    fn from_json(value: Value) -> Result<Self, Malformed> {
-        Ok(value)
+    fn take(value: Value, _: &mut Fault) -> Self {
+        value
     }
 }
 
@@ -128,10 +169,13 @@ impl Record for String {
         write_scalar(self, out);
     }
 
-    fn from_json(value: Value) -> Result<Self, Malformed> {
+    fn take(value: Value, fault: &mut Fault) -> Self {
         match value {
-            Value::String(text) => Ok(text),
-            _ => Err(Malformed),
+            Value::String(text) => text,
+            _ => {
+                fault.note();
+                Self::new()
+            }
         }
     }
 }
@@ -141,8 +185,8 @@ impl Record for bool {
         write_scalar(self, out);
     }
 
-    fn from_json(value: Value) -> Result<Self, Malformed> {
-        value.as_bool().ok_or(Malformed)
+    fn take(value: Value, fault: &mut Fault) -> Self {
+        fault.unless(value.as_bool(), false)
     }
 }
 
@@ -151,8 +195,8 @@ impl Record for i64 {
         write_scalar(self, out);
     }
 
-    fn from_json(value: Value) -> Result<Self, Malformed> {
-        value.as_i64().ok_or(Malformed)
+    fn take(value: Value, fault: &mut Fault) -> Self {
+        fault.unless(value.as_i64(), 0)
     }
 }
 
@@ -163,8 +207,8 @@ macro_rules! unsigned {
                 write_scalar(self, out);
             }
 
-            fn from_json(value: Value) -> Result<Self, Malformed> {
-                value.as_u64().and_then(|number| Self::try_from(number).ok()).ok_or(Malformed)
+            fn take(value: Value, fault: &mut Fault) -> Self {
+                fault.unless(value.as_u64().and_then(|number| Self::try_from(number).ok()), 0)
             }
         }
     )*};
@@ -177,10 +221,13 @@ impl Record for Map<String, Value> {
         write_scalar(self, out);
     }
 
-    fn from_json(value: Value) -> Result<Self, Malformed> {
+    fn take(value: Value, fault: &mut Fault) -> Self {
         match value {
-            Value::Object(members) => Ok(members),
-            _ => Err(Malformed),
+            Value::Object(members) => members,
+            _ => {
+                fault.note();
+                Self::new()
+            }
         }
     }
 }
@@ -193,15 +240,15 @@ impl<T: Record> Record for Option<T> {
         }
     }
 
-    fn from_json(value: Value) -> Result<Self, Malformed> {
+    fn take(value: Value, fault: &mut Fault) -> Self {
         match value {
-            Value::Null => Ok(None),
-            value => T::from_json(value).map(Some),
+            Value::Null => None,
+            value => Some(T::take(value, fault)),
         }
     }
 
-    fn absent() -> Result<Self, Malformed> {
-        Ok(None)
+    fn absent(_: &mut Fault) -> Self {
+        None
     }
 }
 
@@ -210,8 +257,8 @@ impl<T: Record> Record for Box<T> {
         T::write(self, out);
     }
 
-    fn from_json(value: Value) -> Result<Self, Malformed> {
-        T::from_json(value).map(Box::new)
+    fn take(value: Value, fault: &mut Fault) -> Self {
+        Box::new(T::take(value, fault))
     }
 }
 
@@ -220,11 +267,13 @@ impl<T: Record> Record for Vec<T> {
         list(out, self);
     }
 
-    fn from_json(value: Value) -> Result<Self, Malformed> {
-        match value {
-            Value::Array(items) => items.into_iter().map(T::from_json).collect(),
-            _ => Err(Malformed),
+    fn take(value: Value, fault: &mut Fault) -> Self {
+        let items = entries(value, fault);
+        let mut list = Self::with_capacity(items.len());
+        for item in items {
+            list.push(T::take(item, fault));
         }
+        list
     }
 }
 
@@ -233,8 +282,9 @@ impl<const N: usize> Record for [u8; N] {
         list(out, self);
     }
 
-    fn from_json(value: Value) -> Result<Self, Malformed> {
-        Self::try_from(Vec::from_json(value)?).map_err(|_| Malformed)
+    fn take(value: Value, fault: &mut Fault) -> Self {
+        let bytes = Vec::take(value, fault);
+        fault.unless(Self::try_from(bytes).ok(), [0; N])
     }
 }
 
@@ -247,9 +297,10 @@ impl<A: Record, B: Record> Record for (A, B) {
         out.push(b']');
     }
 
-    fn from_json(value: Value) -> Result<Self, Malformed> {
-        let [a, b] = entries(value)?;
-        Ok((A::from_json(a)?, B::from_json(b)?))
+    fn take(value: Value, fault: &mut Fault) -> Self {
+        let mut items = tuple(value, 2, fault);
+        let mut next = || items.next().unwrap_or_default();
+        (A::take(next(), fault), B::take(next(), fault))
     }
 }
 
@@ -264,9 +315,10 @@ impl<A: Record, B: Record, C: Record> Record for (A, B, C) {
         out.push(b']');
     }
 
-    fn from_json(value: Value) -> Result<Self, Malformed> {
-        let [a, b, c] = entries(value)?;
-        Ok((A::from_json(a)?, B::from_json(b)?, C::from_json(c)?))
+    fn take(value: Value, fault: &mut Fault) -> Self {
+        let mut items = tuple(value, 3, fault);
+        let mut next = || items.next().unwrap_or_default();
+        (A::take(next(), fault), B::take(next(), fault), C::take(next(), fault))
     }
 }
 
@@ -285,22 +337,32 @@ impl<T: Record, E: Record> Record for Result<T, E> {
         out.push(b'}');
     }
 
-    fn from_json(value: Value) -> Result<Self, Malformed> {
-        let (name, value) = variant(value)?;
-        match name.as_str() {
-            "Ok" => T::from_json(value).map(Ok),
-            "Err" => E::from_json(value).map(Err),
-            _ => Err(Malformed),
+    fn take(value: Value, fault: &mut Fault) -> Self {
+        match variant(value, &["Ok", "Err"], fault) {
+            (0, value) => Ok(T::take(value, fault)),
+            (_, value) => Err(E::take(value, fault)),
+        }
+    }
+}
+
+/// The entries of an array.
+fn entries(value: Value, fault: &mut Fault) -> IntoIter<Value> {
+    match value {
+        Value::Array(items) => items.into_iter(),
+        _ => {
+            fault.note();
+            Vec::new().into_iter()
         }
     }
 }
 
 /// The entries of an array that has exactly so many.
-fn entries<const N: usize>(value: Value) -> Result<[Value; N], Malformed> {
-    match value {
-        Value::Array(items) => items.try_into().map_err(|_| Malformed),
-        _ => Err(Malformed),
+fn tuple(value: Value, count: usize, fault: &mut Fault) -> IntoIter<Value> {
+    let items = entries(value, fault);
+    if items.len() != count {
+        fault.note();
     }
+    items
 }
 
 #[cfg(test)]

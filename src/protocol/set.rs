@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::jose::jws::MAX_DEPTH;
 use super::json::{self, JsonError, append};
-use super::record::{Malformed, Record};
+use super::record::{self, Fault, Record};
 
 /// The JOSE `typ` of a SET (SSF-4.1.1-1).
 pub const TYP: &str = "secevent+jwt";
@@ -51,6 +51,12 @@ impl TryFrom<Value> for Audience {
     }
 }
 
+impl json::ToJson for Audience {
+    fn to_json(&self) -> Value {
+        record::document(self)
+    }
+}
+
 impl Record for Audience {
     fn write(&self, out: &mut Vec<u8>) {
         match self {
@@ -59,8 +65,8 @@ impl Record for Audience {
         }
     }
 
-    fn from_json(value: Value) -> Result<Self, Malformed> {
-        Self::try_from(value).map_err(|_| Malformed)
+    fn take(value: Value, fault: &mut Fault) -> Self {
+        fault.unless(Self::try_from(value).ok(), Self::Many(Vec::new()))
     }
 }
 

@@ -1,8 +1,9 @@
 //! The status of a stream (SSF 1.0 section 8.1.2), the request that changes it, and the event that announces a change
 //! (section 8.1.5).
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
+use super::json::json;
 use super::problem::{self, Invalid, Problem};
 use super::stream;
 use crate::protocol::record::Record;
@@ -97,6 +98,7 @@ mod tests {
     use super::*;
     use crate::protocol::mutate;
     use crate::protocol::record;
+    use serde_json::json;
 
     #[test]
     fn a_wish_is_read_with_its_reason() {

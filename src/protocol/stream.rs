@@ -3,10 +3,11 @@
 //! Whether an endpoint URL is acceptable, and whether its owner consented, is decided elsewhere; here are the shapes.
 
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
+use super::json::json;
 use super::problem::{self, Invalid, Problem};
-use super::record::{self, Malformed, Record};
+use super::record::{self, Fault, Record};
 use super::secret::Secret;
 use super::set::Audience;
 
@@ -94,8 +95,8 @@ impl Record for Delivery {
         out.push(b'}');
     }
 
-    fn from_json(value: Value) -> Result<Self, Malformed> {
-        Self::try_from(value).map_err(|_| Malformed)
+    fn take(value: Value, fault: &mut Fault) -> Self {
+        fault.unless(Self::try_from(value).ok(), Self::Poll)
     }
 }
 

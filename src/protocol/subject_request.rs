@@ -4,8 +4,9 @@
 //! A format that no standard knows is accepted here although SSF-8.1.3.2-6 would refuse it: publishers may name subjects in
 //! formats agreed upon with the receiver (SSF-3.4-1), and what an event can be about a receiver must be able to ask for.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
+use super::json::json;
 use super::problem::{self, Invalid, Problem};
 use super::stream;
 use super::subject;
@@ -139,6 +140,7 @@ fn respell(value: &mut Value) {
 mod tests {
     use super::*;
     use crate::protocol::mutate;
+    use serde_json::json;
 
     fn email() -> Value {
         json!({"format": "email", "email": "imani.osei@quarry.example"})

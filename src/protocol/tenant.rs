@@ -3,14 +3,15 @@
 //! Every setting has a default, so that naming the tenant is enough. Stored settings are their JSON: what an older version did
 //! not know takes its default, what a newer one added is passed over.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::event;
 use super::jose::jws::Alg;
+use super::json::json;
 use super::list;
 use super::metadata::DefaultSubjects;
 use super::problem::{self, Invalid, Problem};
-use super::record::{Malformed, Record};
+use super::record::{Fault, Record};
 use super::status::Status;
 use super::stream::{POLL, PUSH};
 
@@ -225,8 +226,8 @@ impl Record for TenantSettings {
         Value::from(self.clone()).write(out);
     }
 
-    fn from_json(stored: Value) -> Result<Self, Malformed> {
-        Self::try_from(stored).map_err(|_| Malformed)
+    fn take(stored: Value, fault: &mut Fault) -> Self {
+        fault.unless(Self::try_from(stored).ok(), Self::default())
     }
 }
 

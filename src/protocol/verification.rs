@@ -1,7 +1,8 @@
 //! Verification of a stream (SSF 1.0 section 8.1.4): the request for it, and the event that answers.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::json::json;
 use super::problem::{self, Invalid, Problem};
 use super::stream;
 
@@ -54,6 +55,7 @@ pub fn subject(stream_id: &str) -> Value {
 mod tests {
     use super::*;
     use crate::protocol::{mutate, subject as subjects};
+    use serde_json::json;
 
     #[test]
     fn a_state_comes_back_as_it_went() {

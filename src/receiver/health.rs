@@ -1,10 +1,11 @@
 //! What is wrong with a source, since when: kept until its own cause is gone. A row is written only when that changes.
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::delivery::meta;
 use crate::delivery::sql::{Sql, SqlError};
+use crate::protocol::json::json;
 use crate::protocol::record::{self, Record};
 
 /// Something an operator should know.

@@ -1,10 +1,11 @@
 //! What an operator says about a source whose stream we manage at its transmitter.
 
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::protocol::endpoint_url::UrlPolicy;
 use crate::protocol::event;
+use crate::protocol::json::json;
 use crate::protocol::list;
 use crate::protocol::problem::{self, Invalid, Problem};
 use crate::protocol::record::Record;

@@ -3,10 +3,10 @@
 //! Acknowledgements live in memory only: whatever was stored and not acknowledged before a crash comes again, is found to be
 //! there, and is acknowledged then (POLL-R-21).
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::delivery::retry::RetryPolicy;
-use crate::protocol::json;
+use crate::protocol::json::{self, json};
 use crate::protocol::push::ErrorBody;
 
 use super::remote::Trouble;
@@ -211,6 +211,7 @@ fn read(body: &[u8]) -> Option<(Sets, bool)> {
 mod tests {
     use super::*;
     use crate::protocol::set::SetErr;
+    use serde_json::json;
 
     const RULES: Rules = Rules {
         interval_ms: 0,

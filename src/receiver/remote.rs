@@ -1,12 +1,12 @@
 //! A transmitter's management API as its receiver uses it (SSF 1.0 section 8): the requests to send, and what answers mean.
 
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use url::form_urlencoded::byte_serialize;
 
 use crate::delivery::retry::parse_retry_after;
 use crate::protocol::jose::jws::MAX_DEPTH;
-use crate::protocol::json;
+use crate::protocol::json::{self, json};
 use crate::protocol::metadata::TransmitterMetadata;
 use crate::protocol::push::clip;
 use crate::protocol::record::Record;
@@ -306,6 +306,7 @@ pub fn streams(body: Option<Value>) -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn endpoints() -> Endpoints {
         Endpoints {

@@ -4,10 +4,11 @@
 //! What is known is written down when a hole is told of, and now and then; what came since is counted again from the inbox.
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::delivery::meta;
 use crate::delivery::sql::{Sql, SqlError};
+use crate::protocol::json::json;
 use crate::protocol::received::Received;
 use crate::protocol::record::{self, Record};
 

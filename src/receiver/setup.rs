@@ -2,10 +2,11 @@
 //! the edge's; here is only where it stands, and what was learnt on the way.
 
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::delivery::meta;
 use crate::delivery::sql::{Sql, SqlError};
+use crate::protocol::json::json;
 use crate::protocol::record::{self, Record};
 
 use super::remote::{Endpoints, RemoteStream, Trouble};

@@ -1,12 +1,13 @@
 //! A source: a remote transmitter's stream that we receive, and what binds its tokens to us.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::delivery::meta::{self, Migration};
 use crate::delivery::sql::{Sql, SqlError};
 use crate::protocol::endpoint_url::{EndpointUrl, UrlPolicy};
 use crate::protocol::forward::Forward;
 use crate::protocol::jose::jwk::Jwks;
+use crate::protocol::json::json;
 use crate::protocol::problem::{self, Invalid, Problem};
 use crate::protocol::record::{self, Record};
 use crate::protocol::set::Audience;
@@ -284,6 +285,7 @@ pub fn load_keys(sql: &dyn Sql) -> Result<Option<FetchedKeys>, SqlError> {
 mod tests {
     use super::*;
     use crate::delivery::sql::testing::TestSql;
+    use serde_json::json;
 
     fn policy() -> UrlPolicy {
         UrlPolicy {

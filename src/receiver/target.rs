@@ -4,10 +4,11 @@
 mod grants;
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::protocol::endpoint_url::is_refused_port;
 use crate::protocol::handshake::{Rate, allows, normal_origin};
+use crate::protocol::json::json;
 use crate::protocol::json::put;
 use crate::protocol::list;
 use crate::protocol::operator_request::rate;

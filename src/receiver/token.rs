@@ -3,14 +3,14 @@
 
 use base64ct::{Base64, Base64UrlUnpadded, Encoding};
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use url::Url;
 use url::form_urlencoded::Serializer;
 
 use crate::protocol::endpoint_url::{EndpointUrl, UrlPolicy};
 use crate::protocol::jose::jwk::public_jwk;
 use crate::protocol::jose::jws::{Alg, MAX_DEPTH};
-use crate::protocol::json;
+use crate::protocol::json::{self, json};
 use crate::protocol::metadata::{AUTHORIZATION_SERVER, PROTECTED_RESOURCE, well_known_url};
 use crate::protocol::problem::{self, Invalid, Problem};
 use crate::protocol::record::Record;

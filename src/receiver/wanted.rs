@@ -1,10 +1,11 @@
 //! The subjects that a source wants added at the transmitter, each with how far that has come: added and removed one by one,
 //! as the standard has it, and resumed where a crash left off.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::delivery::meta::Migration;
 use crate::delivery::sql::{Row, Sql, SqlError};
+use crate::protocol::json::json;
 use crate::protocol::subject::fingerprint;
 
 /// `state`: one of the numbers below.
@@ -144,6 +145,7 @@ mod tests {
     use super::*;
     use crate::delivery::meta::migrate;
     use crate::delivery::sql::testing::TestSql;
+    use serde_json::json;
 
     fn subject(n: u32) -> Value {
         json!({"format": "opaque", "id": n.to_string()})

@@ -1,11 +1,12 @@
 //! Why an event would be delivered on a stream, or would not: the same questions in the same order as at its acceptance, with
 //! the rule that answered.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::delivery::courier::Hold;
 use crate::delivery::sql::{Sql, SqlError};
 use crate::protocol::event::publish::NewEvent;
+use crate::protocol::json::json;
 use crate::protocol::json::put;
 use crate::protocol::status::Status;
 

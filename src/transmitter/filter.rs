@@ -14,11 +14,12 @@ mod key;
 
 use std::cmp::Reverse;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use thiserror::Error;
 
 use crate::delivery::meta::Migration;
 use crate::delivery::sql::{Sql, SqlError};
+use crate::protocol::json::json;
 use crate::protocol::list::insert_sorted;
 use crate::protocol::metadata::DefaultSubjects;
 use crate::protocol::record;

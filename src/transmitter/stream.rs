@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::delivery::chunk::{Content, Jti, Lane, NewItem};
 use crate::delivery::courier::{Hold, LASTING_MS};
@@ -13,7 +13,7 @@ use crate::protocol::cloudevent::Outgoing;
 use crate::protocol::event::profile::{self, Profile};
 use crate::protocol::event::publish::NewEvent;
 use crate::protocol::forward::Form;
-use crate::protocol::json::canonical;
+use crate::protocol::json::{canonical, json};
 use crate::protocol::metadata::DefaultSubjects;
 use crate::protocol::operator_request::OnDead;
 use crate::protocol::record::{self, Record};

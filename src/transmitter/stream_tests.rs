@@ -1,3 +1,5 @@
+use serde_json::json;
+
 use super::*;
 use crate::delivery::answer::HoldReason;
 use crate::delivery::sql::testing::TestSql;

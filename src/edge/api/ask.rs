@@ -1,15 +1,12 @@
 //! The way that most requests go: authenticate, read the body, put one question to one object, shape its answer. A handler of
 //! this kind says what the question is and how the answer looks; the way itself exists once.
 
-use axum::extract::Request;
-use axum::response::Response;
-use http::Method;
-use http::request::Parts;
 use serde_json::Value;
 
 use crate::edge::command::{Refusal, StreamCommand, StreamReply, TenantCommand, TenantReply};
 use crate::edge::context::Edge;
 use crate::edge::error::ApiError;
+use crate::edge::web::{Parts, Response};
 use crate::edge::{auth, body};
 use crate::protocol::oauth::Scope;
 
@@ -85,7 +82,7 @@ pub async fn admit(call: Call, who: Who) -> Result<Asked, ApiError> {
         part,
         request,
     } = call;
-    let (parts, payload) = Request::into_parts(request);
+    let (parts, payload) = request.into_parts();
     let client_id = match who {
         Who::Receiver(scope) => auth::client(&edge, &parts.headers, scope).await?.client_id,
         Who::Operator => {
@@ -93,9 +90,9 @@ pub async fn admit(call: Call, who: Who) -> Result<Asked, ApiError> {
             String::new()
         }
     };
-    let given = match parts.method {
-        Method::GET | Method::HEAD | Method::DELETE => Value::Null,
-        _ => body::read_json(&parts.headers, payload, body::LIMIT).await?,
+    let given = match parts.method.as_str() {
+        "GET" | "HEAD" | "DELETE" => Value::Null,
+        _ => body::read_json(&parts.headers, payload, body::LIMIT)?,
     };
     Ok(Asked {
         edge,

@@ -1,13 +1,13 @@
 //! `/admin/clients`: who may call, registered by the operator.
 
-use axum::response::{IntoResponse, Response};
-use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::edge::command::{TenantCommand, TenantReply};
 use crate::edge::error::{ApiError, json_response, no_store};
+use crate::edge::web::{Response, StatusCode};
 use crate::protocol::client::ClientMetadata;
 use crate::protocol::endpoint_url::UrlPolicy;
+use crate::protocol::json::json;
 use crate::protocol::json::put;
 use crate::transmitter::registry::Client;
 
@@ -88,7 +88,7 @@ pub fn delete(call: Call) -> impl Answering {
             let client_id = asked.id.clone();
             Ok(Question::Tenant(TenantCommand::DeleteClient { client_id }))
         },
-        |_, _| Ok((StatusCode::NO_CONTENT, no_store()).into_response()),
+        |_, _| Ok(Response::empty(StatusCode::NO_CONTENT, no_store())),
     )
 }
 

@@ -1,13 +1,11 @@
 //! The consent of push endpoints: `/admin/streams/{stream_id}/grant` for the operator, and `/handshake/{stream_id}/{secret}`,
 //! the callback by which an endpoint agrees (CloudEvents web hooks, section 4.1.3).
 
-use axum::response::{IntoResponse, Response};
-use http::{HeaderName, HeaderValue, Method, StatusCode, header};
-
 use crate::edge::address::DEFAULT_TENANT;
 use crate::edge::command::{StreamCommand, StreamReply};
 use crate::edge::crypto;
 use crate::edge::error::{ApiError, json_response};
+use crate::edge::web::{HeaderMap, Response, StatusCode, header};
 use crate::protocol::handshake::{ALLOWED_ORIGIN, ALLOWED_RATE};
 use crate::protocol::operator_request::GrantAction;
 
@@ -54,24 +52,16 @@ pub async fn call_back(call: Call) -> Result<Response, ApiError> {
         part: secret,
         request,
     } = call;
-    let posted = match *request.method() {
-        Method::GET => false,
-        Method::POST => true,
+    let posted = match request.method() {
+        "GET" => false,
+        "POST" => true,
         _ => return Err(ApiError::method_not_allowed()),
     };
     // The callback is the service's own, not a tenant's.
     if edge.tenant_name() != DEFAULT_TENANT {
         return Err(ApiError::not_found());
     }
-    let text = |name: &str| {
-        let values: Vec<&str> = request
-            .headers()
-            .get_all(name)
-            .iter()
-            .map(|value| value.to_str().unwrap_or("?"))
-            .collect();
-        (!values.is_empty()).then(|| values.join(","))
-    };
+    let text = |name: &str| request.headers().get(name).map(str::to_owned);
     let command = StreamCommand::CallBack {
         secret: crypto::sha256_hex(&secret),
         posted,
@@ -86,21 +76,23 @@ pub async fn call_back(call: Call) -> Result<Response, ApiError> {
         None => "any number of requests".to_owned(),
     };
     let line = format!("Thank you: this endpoint agreed to receive events, at {rate}.\n");
-    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], line).into_response())
+    let mut headers = HeaderMap::default();
+    headers.insert(header::CONTENT_TYPE, "text/plain; charset=utf-8");
+    Ok(Response::new(StatusCode::OK, headers, line))
 }
 
 /// The URL is a secret (WH-4.1-27), and takes two methods, whatever else the router would answer.
 pub fn keep_private(response: &mut Response) {
-    let refused = response.status() == StatusCode::METHOD_NOT_ALLOWED;
-    let headers = response.headers_mut();
+    let refused = response.status == StatusCode::METHOD_NOT_ALLOWED;
+    let headers = &mut response.headers;
     for (name, value) in [
         (header::CACHE_CONTROL, "no-store"),
         (header::REFERRER_POLICY, "no-referrer"),
-        (HeaderName::from_static("x-robots-tag"), "noindex"),
+        ("x-robots-tag", "noindex"),
     ] {
-        headers.insert(name, HeaderValue::from_static(value));
+        headers.insert(name, value);
     }
     if refused {
-        headers.insert(header::ALLOW, HeaderValue::from_static("GET, POST"));
+        headers.insert(header::ALLOW, "GET, POST");
     }
 }

@@ -1,11 +1,9 @@
 //! `/console.json`: what the page needs at start. Public; it answers at every address, to tell the right one.
 
-use axum::response::Response;
-use http::StatusCode;
-use serde_json::json;
-
 use crate::edge::context::Edge;
 use crate::edge::error::{ApiError, json_response};
+use crate::edge::web::{Response, StatusCode};
+use crate::protocol::json::json;
 
 use super::call::Call;
 

@@ -1,16 +1,14 @@
 //! `/events`: publishing, in the native form or as CloudEvents. Every matching stream has stored the events before the answer is 202, or is named as one that
 //! refused.
 
-use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, StatusCode, header};
-use serde_json::json;
-
 use crate::edge::command::{Addressed, Answer, Refusal, StreamCommand, StreamReply, TenantCommand, TenantReply};
 use crate::edge::error::{ApiError, json_response, no_store};
 use crate::edge::together::together;
+use crate::edge::web::{HeaderMap, Response, StatusCode, header};
 use crate::edge::{auth, body, random};
 use crate::protocol::cloudevent::{CloudEvent, ContentMode, is_cloudevent};
 use crate::protocol::event::publish::{NewEvent, PublishRequest};
+use crate::protocol::json::json;
 use crate::protocol::list::insert_sorted;
 use crate::protocol::record;
 use crate::transmitter::stream::Published;
@@ -23,7 +21,7 @@ pub async fn publish(call: Call) -> Result<Response, ApiError> {
     let publisher = auth::publisher(&edge, &parts.headers).await?;
     edge.issuer()?;
     let form = form(&parts.headers)?;
-    let given = body::read(payload, body::PUBLISH_LIMIT).await?;
+    let given = body::read(payload, body::PUBLISH_LIMIT)?;
     let given = read(form, &parts.headers, &given)?;
     let mut events = Vec::with_capacity(given.len());
     for (index, (source, event)) in given.into_iter().enumerate() {
@@ -47,7 +45,7 @@ pub async fn publish(call: Call) -> Result<Response, ApiError> {
     let accepted = events.len();
     if accepted == 0 {
         // CE-3.3-1: a batch of nothing is no error.
-        return Ok((StatusCode::NO_CONTENT, no_store()).into_response());
+        return Ok(Response::empty(StatusCode::NO_CONTENT, no_store()));
     }
     let mut event_types: Vec<String> = Vec::new();
     for event in &events {
@@ -109,9 +107,7 @@ pub async fn publish(call: Call) -> Result<Response, ApiError> {
 type Form = Option<ContentMode>;
 
 fn form(headers: &HeaderMap) -> Result<Form, ApiError> {
-    let content_type = headers
-        .get(header::CONTENT_TYPE)
-        .map(|value| value.to_str().unwrap_or("?"));
+    let content_type = headers.get(header::CONTENT_TYPE);
     let form = is_cloudevent(content_type, headers.contains_key("ce-specversion"))
         .map_err(|error| ApiError::unsupported_format(format!("Not taken: {error}.")))?;
     if form.is_none() {
@@ -135,11 +131,7 @@ fn read(form: Form, headers: &HeaderMap, bytes: &[u8]) -> Result<Vec<(Option<Str
                 [] => None,
                 bytes => Some(body::parse(bytes)?),
             };
-            let headers: Vec<_> = headers
-                .iter()
-                .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
-                .collect();
-            vec![CloudEvent::from_binary(&headers, data).map_err(invalid)?]
+            vec![CloudEvent::from_binary(headers.entries(), data).map_err(invalid)?]
         }
     };
     let events = events.into_iter().enumerate().map(|(index, event)| {

@@ -1,13 +1,13 @@
 //! `/admin/sources/{source_id}/events`: what was received, looked for and waited for.
 
-use axum::response::Response;
-use http::{StatusCode, Uri};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::edge::auth;
 use crate::edge::command::{SourceCommand, SourceReply};
 use crate::edge::error::{ApiError, json_response};
+use crate::edge::web::{Response, StatusCode, Uri};
 use crate::protocol::cloudevent::parse_time;
+use crate::protocol::json::json;
 use crate::protocol::json::{parse_strict, put};
 use crate::protocol::problem::{self, Invalid};
 use crate::protocol::received::{Received, is_cloudevent};

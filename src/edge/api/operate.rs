@@ -1,12 +1,10 @@
 //! `/admin/streams/{stream_id}`, the parts that change something or explain: the operator's hand on a stream.
 
-use axum::response::{IntoResponse, Response};
-use http::StatusCode;
-use serde_json::json;
-
 use crate::edge::command::{StreamCommand, StreamReply, TenantCommand};
 use crate::edge::error::{ApiError, json_response, no_store};
+use crate::edge::web::{Response, StatusCode};
 use crate::protocol::event::publish::NewEvent;
+use crate::protocol::json::json;
 use crate::protocol::json::put;
 use crate::protocol::operator_request::{OperatorRequest, ReplayFrom, chosen_letters, overlap_ms};
 use crate::protocol::subject_request::BulkSubjects;
@@ -71,7 +69,7 @@ pub fn delete(call: Call) -> impl Answering {
                 stream_id: asked.id.clone(),
             }))
         },
-        |_, _| Ok((StatusCode::NO_CONTENT, no_store()).into_response()),
+        |_, _| Ok(Response::empty(StatusCode::NO_CONTENT, no_store())),
     )
 }
 

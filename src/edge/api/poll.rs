@@ -1,10 +1,8 @@
 //! `/ssf/poll/{stream_id}`: poll delivery (RFC 8936).
 
-use axum::response::Response;
-use http::StatusCode;
-
 use crate::edge::command::{PollCommand, StreamCommand, StreamReply};
 use crate::edge::error::{ApiError, json_response};
+use crate::edge::web::{Response, StatusCode};
 use crate::edge::{auth, body};
 use crate::protocol::oauth::Scope;
 use crate::protocol::poll::{PollError, PollRequest, response};
@@ -21,7 +19,7 @@ pub async fn poll(call: Call) -> Result<Response, ApiError> {
     let (parts, payload) = request.into_parts();
     // Acknowledging takes events away, so reading rights are not enough.
     let caller = auth::client(&edge, &parts.headers, Scope::SsfManage).await?;
-    let bytes = body::read(payload, body::LIMIT).await?;
+    let bytes = body::read(payload, body::LIMIT)?;
     body::require_type(&parts.headers, "application/json")?;
     let asked = PollRequest::parse(&bytes).map_err(|error| match error {
         PollError::Member(found) => ApiError::invalid(&found),

@@ -1,8 +1,7 @@
 //! Query strings.
 
-use http::Uri;
-
 use crate::edge::error::ApiError;
+use crate::edge::web::Uri;
 
 /// A parameter of the query, decoded. Given twice it would mean two things.
 pub fn parameter(uri: &Uri, name: &str) -> Result<Option<String>, ApiError> {

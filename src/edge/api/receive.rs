@@ -4,9 +4,6 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use axum::response::{IntoResponse, Response};
-use http::request::Parts;
-use http::{HeaderMap, StatusCode};
 use subtle::ConstantTimeEq;
 
 use crate::edge::clock::now_ms;
@@ -15,6 +12,7 @@ use crate::edge::context::Edge;
 use crate::edge::error::{ApiError, no_store};
 use crate::edge::intake::{self as edge_intake, Judged};
 use crate::edge::object::serve::boxed;
+use crate::edge::web::{HeaderMap, Parts, Response, StatusCode, header};
 use crate::edge::{auth, body, crypto, kv};
 use crate::protocol::jose::jwk::{Jwk, KeyError};
 use crate::protocol::jose::jws::Unverified;
@@ -61,7 +59,7 @@ pub async fn push(call: Call) -> Result<Response, ApiError> {
     } = call;
     let (parts, payload) = request.into_parts();
     edge.any_source(&source_id)?;
-    let body = body::read(payload, body::LIMIT).await?;
+    let body = body::read(payload, body::LIMIT)?;
     let given = credentials(&parts)?;
     let view = view(&edge, &source_id, false).await?;
     match judge_and_store(&edge, view, &given, &parts.headers, &body, false).await? {
@@ -84,7 +82,7 @@ pub async fn push(call: Call) -> Result<Response, ApiError> {
 
 /// PUSH-2.2-1, PUSH-2.2-2: 202 and nothing else, for a repeated SET too.
 fn accepted() -> Response {
-    (StatusCode::ACCEPTED, no_store()).into_response()
+    Response::empty(StatusCode::ACCEPTED, no_store())
 }
 
 async fn judge_and_store(
@@ -151,9 +149,7 @@ async fn judge_and_store(
 
 /// The checks in their fixed order (see `receiver::intake`), from the transmitter's credentials to the event's members.
 async fn judge(edge: &Edge, view: SourceView, headers: &HeaderMap, body: &[u8]) -> Result<Judged, ApiError> {
-    let content_type = headers
-        .get(http::header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
+    let content_type = headers.get(header::CONTENT_TYPE);
     if !content_type_is(content_type, MEDIA_TYPE) {
         return Err(ApiError::unsupported_media_type(MEDIA_TYPE));
     }

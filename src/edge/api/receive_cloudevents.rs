@@ -1,13 +1,12 @@
 //! CloudEvents at `/receive/{source_id}`, where the source says that its events come so: recognised by the source's
 //! `Authorization`, and by a signature of Standard Webhooks where there is a secret.
 
-use http::{HeaderMap, header};
-
 use crate::edge::clock::{now_ms, now_s};
 use crate::edge::command::{Refusal, SourceCommand};
 use crate::edge::context::Edge;
 use crate::edge::crypto;
 use crate::edge::error::ApiError;
+use crate::edge::web::{HeaderMap, header};
 use crate::protocol::cloudevent::{CloudEvent, ContentMode, UnsupportedFormat, attributes_in, is_cloudevent};
 use crate::protocol::json::{parse_strict, put};
 use crate::protocol::push::ErrorBody;
@@ -74,7 +73,6 @@ pub async fn receive(
 
 fn mode_of(headers: &HeaderMap) -> Result<Option<ContentMode>, UnsupportedFormat> {
     let content_type = headers.get(header::CONTENT_TYPE);
-    let content_type = content_type.map(|value| value.to_str().unwrap_or("?"));
     is_cloudevent(content_type, headers.contains_key("ce-specversion"))
 }
 
@@ -101,12 +99,7 @@ async fn check_signature(edge: &Edge, source: &Source, headers: &HeaderMap, body
         .await
         .map_err(|error| unusable(&error))?;
     let secret = WebhookSecret::parse(&String::from_utf8_lossy(&secret)).map_err(|error| unusable(&error))?;
-    let text = |name: &str| {
-        headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
-    };
+    let text = |name: &str| headers.get(name).unwrap_or_default();
     let signed = Signed {
         id: text(ID_HEADER),
         timestamp: text(TIMESTAMP_HEADER),
@@ -146,11 +139,9 @@ fn read(headers: &HeaderMap, body: &[u8]) -> Result<Vec<(String, CloudEvent)>, A
             Ok(raw.into_iter().zip(events).collect())
         }
         Some(ContentMode::Binary) => {
-            let headers: Vec<_> = headers
-                .iter()
-                .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
-                .collect();
-            let mut document = attributes_in(&headers).map_err(|found| invalid(&found))?.into();
+            let mut document = attributes_in(headers.entries())
+                .map_err(|found| invalid(&found))?
+                .into();
             if !body.is_empty() {
                 put(&mut document, "data", parse()?);
             }

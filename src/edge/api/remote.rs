@@ -1,11 +1,10 @@
 //! `/admin/sources/{source_id}/…`: how a source is doing, and its stream at the transmitter.
 
-use axum::response::Response;
-use http::{StatusCode, Uri};
 use serde_json::Value;
 
 use crate::edge::command::{SourceCommand, SourceReply};
 use crate::edge::error::{ApiError, json_response};
+use crate::edge::web::{Response, StatusCode, Uri};
 use crate::protocol::problem::{self, Invalid, Problem};
 use crate::protocol::status::{Status, reason};
 use crate::protocol::subject_request::BulkSubjects;

@@ -1,8 +1,6 @@
 //! `/admin/sources`: what we receive, and from whom.
 
-use axum::response::{IntoResponse, Response};
-use http::StatusCode;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::edge::command::{
     NewForward, NewSource, Refusal, SourceChange, SourceCommand, SourceReply, SourceSecrets, TenantCommand, TenantReply,
@@ -10,8 +8,10 @@ use crate::edge::command::{
 use crate::edge::context::Edge;
 use crate::edge::error::{ApiError, json_response, no_store};
 use crate::edge::together::together;
+use crate::edge::web::{Response, StatusCode};
 use crate::edge::{auth, crypto, random};
 use crate::protocol::endpoint_url::UrlPolicy;
+use crate::protocol::json::json;
 use crate::protocol::json::put;
 use crate::receiver::source::SourceRequest;
 
@@ -163,7 +163,7 @@ pub fn delete(call: Call) -> impl Answering {
             } else {
                 StatusCode::NO_CONTENT
             };
-            Ok((status, no_store()).into_response())
+            Ok(Response::empty(status, no_store()))
         },
     )
 }

@@ -1,10 +1,8 @@
 //! `/ssf/status`: the status of a stream (SSF 8.1.2).
 
-use axum::response::Response;
-use http::StatusCode;
-
 use crate::edge::command::{StreamCommand, StreamReply};
 use crate::edge::error::{ApiError, json_response};
+use crate::edge::web::{Response, StatusCode};
 use crate::protocol::oauth::Scope;
 use crate::protocol::status::{StatusRequest, to_json};
 

@@ -1,13 +1,13 @@
 //! `/ssf/streams`: the stream configuration endpoint (SSF 8.1.1).
 
-use axum::response::{IntoResponse, Response};
-use http::{Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::edge::command::{NewStream, Refusal, StreamCommand, StreamReply, StreamUpdate, TenantCommand, TenantReply};
 use crate::edge::error::{ApiError, json_response, no_store};
 use crate::edge::together::together;
+use crate::edge::web::{Response, StatusCode};
 use crate::edge::{auth, crypto, random};
+use crate::protocol::json::json;
 use crate::protocol::json::put;
 use crate::protocol::oauth::Scope;
 use crate::protocol::secret::Secret;
@@ -100,8 +100,8 @@ pub fn update(call: Call) -> impl Answering {
             let authorization_header = request.take_authorization().map(Secret::into_inner);
             let cloudevents = request.delivery.as_ref().and_then(Delivery::cloudevents);
             asked.secret = cloudevents.map(|_| webhook_secret()).transpose()?;
-            let mode = match asked.parts.method {
-                Method::PUT => UpdateMode::Put,
+            let mode = match asked.parts.method.as_str() {
+                "PUT" => UpdateMode::Put,
                 _ => UpdateMode::Patch,
             };
             Ok(Question::Tenant(TenantCommand::UpdateStream(Box::new(StreamUpdate {
@@ -140,7 +140,7 @@ pub fn delete(call: Call) -> impl Answering {
                 stream_id,
             }))
         },
-        |_, _| Ok((StatusCode::NO_CONTENT, no_store()).into_response()),
+        |_, _| Ok(Response::empty(StatusCode::NO_CONTENT, no_store())),
     )
 }
 

@@ -1,11 +1,9 @@
 //! `/ssf/subjects/add` and `/ssf/subjects/remove` (SSF 8.1.3). The answer is the same whether or not anybody knows the subject
 //! (SSF-9.1-4): adding is a statement of interest, not a question.
 
-use axum::response::IntoResponse;
-use http::StatusCode;
-
 use crate::edge::command::StreamCommand;
 use crate::edge::error::{ApiError, no_store};
+use crate::edge::web::{Response, StatusCode};
 use crate::protocol::oauth::Scope;
 use crate::protocol::subject_request::{AddSubject, RemoveSubject};
 
@@ -28,7 +26,7 @@ pub fn add(call: Call) -> impl Answering {
                 StreamCommand::AddSubject { subject, verified },
             ))
         },
-        |_, _| Ok((StatusCode::OK, no_store()).into_response()),
+        |_, _| Ok(Response::empty(StatusCode::OK, no_store())),
     )
 }
 
@@ -42,6 +40,6 @@ pub fn remove(call: Call) -> impl Answering {
                 RemoveSubject::parse(&asked.given).map_err(|found| ApiError::invalid(&found))?;
             Ok(Question::Stream(stream_id, StreamCommand::RemoveSubject { subject }))
         },
-        |_, _| Ok((StatusCode::NO_CONTENT, no_store()).into_response()),
+        |_, _| Ok(Response::empty(StatusCode::NO_CONTENT, no_store())),
     )
 }

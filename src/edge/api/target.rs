@@ -1,15 +1,15 @@
 //! `OPTIONS /receive/{source_id}`: the handshake as its target (CloudEvents web hooks, section 4), and the origins of a source
 //! for its operator.
 
-use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::edge::command::{Asker, Refusal, SourceCommand, SourceReply};
 use crate::edge::error::{ApiError, json_response, no_store};
+use crate::edge::web::{HeaderMap, Response, StatusCode, header};
 use crate::protocol::handshake::{
     ALLOWED_ORIGIN, ALLOWED_RATE, REQUEST_CALLBACK, REQUEST_ORIGIN, REQUEST_RATE, Rate, is_public_origin, normal_origin,
 };
+use crate::protocol::json::json;
 use crate::protocol::push::ErrorBody;
 use crate::protocol::set::SetErr;
 use crate::receiver::target::Decision;
@@ -32,10 +32,8 @@ pub async fn options(call: Call) -> Result<Response, ApiError> {
     let headers = request.headers();
     if !headers.contains_key(REQUEST_ORIGIN) {
         // A browser's preflight, or somebody who is curious (WH-4.2-15).
-        let mut response = ApiError::method_not_allowed().into_response();
-        response
-            .headers_mut()
-            .insert(header::ALLOW, HeaderValue::from_static(ALLOW));
+        let mut response = Response::from(ApiError::method_not_allowed());
+        response.headers.insert(header::ALLOW, ALLOW);
         return Ok(response);
     }
     let rate = match one(headers, REQUEST_RATE) {
@@ -79,13 +77,11 @@ pub async fn options(call: Call) -> Result<Response, ApiError> {
 /// WH-4.2-15
 fn answer(status: StatusCode, granted: &[(&'static str, &str)]) -> Response {
     let mut headers = no_store();
-    headers.insert(header::ALLOW, HeaderValue::from_static(ALLOW));
+    headers.insert(header::ALLOW, ALLOW);
     for (name, value) in granted {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(HeaderName::from_static(name), value);
-        }
+        headers.insert(name, *value);
     }
-    (status, headers).into_response()
+    Response::empty(status, headers)
 }
 
 /// The headers of the handshake as they may be shown: the callback is a secret but for where it leads.
@@ -106,9 +102,7 @@ fn shown(headers: &HeaderMap) -> Vec<(&'static str, String)> {
 
 /// The value of a header that stands there once.
 fn one<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let mut values = headers.get_all(name).iter();
-    let value = values.next().filter(|_| values.next().is_none())?;
-    value.to_str().ok().map(str::trim).filter(|value| !value.contains(','))
+    headers.get(name).map(str::trim).filter(|value| !value.contains(','))
 }
 
 /// Whom a push says it comes from: by the header of today, or by the one of old (WH-2.1-8).

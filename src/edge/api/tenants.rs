@@ -1,8 +1,6 @@
 //! `/admin/tenants`: the tenants of this deployment and their settings. At the origin only.
 
-use axum::response::{IntoResponse, Response};
-use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::edge::address::{DEFAULT_TENANT, base};
 use crate::edge::auth;
@@ -10,6 +8,8 @@ use crate::edge::command::{Refusal, TenantCommand, TenantCopy, TenantReply};
 use crate::edge::context::{self, Edge};
 use crate::edge::error::{ApiError, json_response, no_store};
 use crate::edge::object::stub;
+use crate::edge::web::{Response, StatusCode};
+use crate::protocol::json::json;
 use crate::protocol::json::{self, put};
 use crate::protocol::tenant::{TenantSettings, is_tenant_name};
 use crate::transmitter::registry::Child;
@@ -105,7 +105,7 @@ pub async fn delete(call: Call) -> Result<Response, ApiError> {
         TenantReply::Done => StatusCode::NO_CONTENT,
         _ => StatusCode::ACCEPTED,
     };
-    Ok((code, no_store()).into_response())
+    Ok(Response::empty(code, no_store()))
 }
 
 fn forget(tenant: &str) {

@@ -1,13 +1,10 @@
 //! `/oauth/token`: client credentials for an access token (RFC 6749, section 4.4).
 
-use axum::response::Response;
-use http::StatusCode;
-use serde_json::json;
-
 use crate::edge::command::{TenantCommand, TenantReply};
 use crate::edge::error::{ApiError, json_response};
+use crate::edge::web::{Response, StatusCode, header};
 use crate::edge::{auth, body};
-use crate::protocol::json::content_type_is;
+use crate::protocol::json::{content_type_is, json};
 use crate::protocol::oauth::{OAuthCode, OAuthError, parse_token_request};
 
 use super::call::Call;
@@ -17,11 +14,8 @@ const FORM: &str = "application/x-www-form-urlencoded";
 pub async fn issue(call: Call) -> Result<Response, ApiError> {
     let Call { edge, request, .. } = call;
     let (parts, payload) = request.into_parts();
-    let form = body::read(payload, body::LIMIT).await?;
-    let content_type = parts
-        .headers
-        .get(http::header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
+    let form = body::read(payload, body::LIMIT)?;
+    let content_type = parts.headers.get(header::CONTENT_TYPE);
     if !content_type_is(content_type, FORM) {
         let error = OAuthError::new(OAuthCode::InvalidRequest, "send application/x-www-form-urlencoded");
         return Err(ApiError::OAuth(error));

@@ -1,10 +1,8 @@
 //! `/ssf/verification`: asks for a verification event (SSF 8.1.4.2).
 
-use axum::response::IntoResponse;
-use http::StatusCode;
-
 use crate::edge::command::StreamCommand;
 use crate::edge::error::{ApiError, no_store};
+use crate::edge::web::{Response, StatusCode};
 use crate::protocol::oauth::Scope;
 use crate::protocol::verification::VerificationRequest;
 
@@ -21,6 +19,6 @@ pub fn request(call: Call) -> impl Answering {
                 VerificationRequest::parse(&asked.given).map_err(|found| ApiError::invalid(&found))?;
             Ok(Question::Stream(stream_id, StreamCommand::Verify { state }))
         },
-        |_, _| Ok((StatusCode::NO_CONTENT, no_store()).into_response()),
+        |_, _| Ok(Response::empty(StatusCode::NO_CONTENT, no_store())),
     )
 }

@@ -1,13 +1,13 @@
 //! `/admin/streams`: how the streams are doing.
 
-use axum::response::Response;
-use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::edge::clock::now_ms;
 use crate::edge::command::{Health, StreamCommand, StreamReply, TenantCommand, TenantReply};
 use crate::edge::error::{ApiError, json_response};
 use crate::edge::together::together;
+use crate::edge::web::{Response, StatusCode};
+use crate::protocol::json::json;
 use crate::protocol::json::put;
 use crate::protocol::set::jti_bytes;
 
@@ -101,7 +101,7 @@ pub fn show_health(_: &Asked, reply: Reply) -> Result<Response, ApiError> {
         "more_available": !choices.omits_more_available,
         "request_rate": choices.request_rate,
         "legacy_origin_header": choices.legacy_origin_header,
-        "grant": {"state": stream.grant.state, "allowed_rate": stream.grant.allowed_rate},
+        "grant": json!({"state": stream.grant.state, "allowed_rate": stream.grant.allowed_rate}),
         "requests": health.usage.requests,
         "alarms": health.usage.alarms,
         "alarms_set": health.usage.alarms_set,

@@ -1,13 +1,13 @@
 //! What others may know of us without asking for anything: metadata and keys.
 
-use axum::response::{IntoResponse, Response};
-use http::{StatusCode, header};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::edge::command::{TenantCommand, TenantReply};
 use crate::edge::context::Edge;
 use crate::edge::error::ApiError;
+use crate::edge::web::{HeaderMap, Response, StatusCode, header};
 use crate::edge::{auth, kv};
+use crate::protocol::json::json;
 use crate::protocol::metadata::{self, AuthorizationScheme, OAUTH, SPEC_VERSION, TransmitterMetadata};
 use crate::protocol::oauth::Scope;
 
@@ -68,13 +68,10 @@ pub async fn jwks(Call { edge, .. }: Call) -> Result<Response, ApiError> {
 
 /// A document that may be cached, and read by pages of other origins: it says nothing that is not public.
 fn public(edge: &Edge, document: &Value) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, "application/json".to_owned()),
-        (
-            header::CACHE_CONTROL,
-            format!("public, max-age={}", edge.settings().jwks_max_age_s),
-        ),
-        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*".to_owned()),
-    ];
-    (StatusCode::OK, headers, document.to_string()).into_response()
+    let mut headers = HeaderMap::default();
+    headers.insert(header::CONTENT_TYPE, "application/json");
+    let max_age = edge.settings().jwks_max_age_s;
+    headers.insert(header::CACHE_CONTROL, format!("public, max-age={max_age}"));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
+    Response::new(StatusCode::OK, headers, document.to_string())
 }

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::{join, select};
-use serde_json::{Value, json};
+use serde_json::Value;
 use worker::Delay;
 
 use crate::delivery::retry::parse_retry_after;
@@ -17,6 +17,7 @@ use crate::edge::settings::Settings;
 use crate::edge::{context, crypto, random};
 use crate::protocol::endpoint_url::{EndpointUrl, UrlPolicy};
 use crate::protocol::handshake::{self, REQUEST_CALLBACK, REQUEST_ORIGIN, REQUEST_RATE, read_callback};
+use crate::protocol::json::json;
 use crate::protocol::operator_request::GrantAction;
 use crate::transmitter::grant::Via;
 use crate::transmitter::live::Ask;
@@ -169,7 +170,7 @@ impl StreamObject {
         let exchange = json!({
             "at": at,
             "ms": now_ms().saturating_sub(at),
-            "request": {"method": "OPTIONS", "url": question.endpoint_url, "headers": headers(callback("***"))},
+            "request": json!({"method": "OPTIONS", "url": question.endpoint_url, "headers": headers(callback("***"))}),
             "response": answer.as_ref().ok().map(|response| json!({
                 "status": response.status,
                 "headers": response.headers(),

@@ -9,7 +9,6 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::{Either, select};
 use futures_util::stream::FuturesUnordered;
-use serde_json::json;
 use worker::Delay;
 
 use crate::delivery::courier::Outcome;
@@ -21,6 +20,7 @@ use crate::edge::settings::Settings;
 use crate::edge::together::together;
 use crate::edge::{context, crypto, random};
 use crate::protocol::endpoint_url::{EndpointUrl, UrlPolicy};
+use crate::protocol::json::json;
 use crate::protocol::set::jti_text;
 use crate::protocol::stream::Delivery;
 use crate::protocol::webhook::WebhookSecret;

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
-use serde_json::{Value, json};
+use serde_json::Value;
 use web_sys::CryptoKey;
 
 use crate::delivery::answer::Answer;
@@ -16,7 +16,7 @@ use crate::edge::http::{self, Incoming, NoAnswer, Outgoing, OutgoingHeaders, Tic
 use crate::protocol::cloudevent::{self, ContentMode};
 use crate::protocol::handshake::REQUEST_ORIGIN;
 use crate::protocol::jose::jws::{self, Alg, SigningHeader};
-use crate::protocol::json;
+use crate::protocol::json::{self, json};
 use crate::protocol::push::{ErrorBody, clip};
 use crate::protocol::secret::Secret;
 use crate::protocol::set;
@@ -291,12 +291,12 @@ impl Attempt {
             "status": self.response.as_ref().map(|response| response.status),
             "detail": detail,
             "next_attempt_at": next_attempt_at,
-            "request": {
+            "request": json!({
                 "method": "POST",
                 "url": self.line.url,
                 "headers": headers,
                 "body": clip(&self.body, BODY_BYTES),
-            },
+            }),
             "response": self.response.as_ref().map(|response| json!({
                 "status": response.status,
                 "headers": response.headers(),

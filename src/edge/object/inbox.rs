@@ -5,12 +5,13 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::select;
-use serde_json::{Value, json};
+use serde_json::Value;
 use worker::Delay;
 
 use crate::delivery::sql::SqlError;
 use crate::edge::clock::now_ms;
 use crate::edge::command::{Answer, SourceReply};
+use crate::protocol::json::json;
 use crate::protocol::received::Received;
 use crate::receiver::cloudevents::Form;
 use crate::receiver::inbox::{self, Accepted, StoreOutcome};

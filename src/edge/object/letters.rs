@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use worker::Delay;
 
 use crate::delivery::chunk::Jti;
@@ -10,7 +10,7 @@ use crate::delivery::dead_letters::{self, Chosen, DeadLetter};
 use crate::delivery::outbox::Search;
 use crate::edge::clock::now_ms;
 use crate::edge::command::{Answer, Refusal, StreamReply};
-use crate::protocol::json::put;
+use crate::protocol::json::{json, put};
 use crate::protocol::operator_request::ReplayFrom;
 use crate::protocol::set::jti_text;
 use crate::protocol::status::Status;
@@ -84,7 +84,9 @@ impl StreamObject {
 
     fn done(&self, what: &str, letters: u64) -> Answer<StreamReply> {
         let remaining = dead_letters::count(&self.sql)?;
-        Ok(StreamReply::Shown(json!({what: letters, "remaining": remaining})))
+        let mut shown = json!({"remaining": remaining});
+        put(&mut shown, what, letters);
+        Ok(StreamReply::Shown(shown))
     }
 
     pub(super) async fn replay(&self, from: ReplayFrom) -> Answer<StreamReply> {

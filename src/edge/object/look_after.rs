@@ -1,12 +1,13 @@
 //! The care for a source's stream: verification events asked for and awaited, the status followed, a stream that is gone made
 //! again.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::edge::clock::now_ms;
 use crate::edge::command::{Answer, Refusal};
 use crate::edge::log::{self, Level};
 use crate::edge::random;
+use crate::protocol::json::json;
 use crate::receiver::intake::AboutStream;
 use crate::receiver::remote::Trouble;
 use crate::receiver::setup::{self, Setup};

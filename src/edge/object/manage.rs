@@ -1,7 +1,7 @@
 //! What is done to a stream beside delivering its events: its configuration, status, subjects and verification, and looking
 //! at it. Decisions are the transmitter's; this carries them out in one turn each.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::delivery::answer::HoldReason;
 use crate::delivery::dead_letters;
@@ -9,6 +9,7 @@ use crate::delivery::pace::Limit;
 use crate::edge::clock::now_ms;
 use crate::edge::command::{Answer, Health, Refusal, StreamCommand, StreamReply, StreamUpdate};
 use crate::protocol::event::profile::Profile;
+use crate::protocol::json::json;
 use crate::protocol::metadata::DefaultSubjects;
 use crate::protocol::status::Status;
 use crate::protocol::stream::{Delivery, UpdateMode};

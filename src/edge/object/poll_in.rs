@@ -4,7 +4,6 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::select;
-use serde_json::json;
 use worker::Delay;
 
 use crate::edge::clock::now_ms;
@@ -13,6 +12,7 @@ use crate::edge::intake::{self as edge_intake, Judged};
 use crate::edge::log::{self, Level};
 use crate::edge::random;
 use crate::protocol::jose::jwk::KeyError;
+use crate::protocol::json::json;
 use crate::protocol::push::ErrorBody;
 use crate::protocol::set::SetErr;
 use crate::receiver::inbox::{KeysFrom, StoreOutcome};

@@ -1,7 +1,7 @@
 //! A source at its transmitter: requests with its token, the steps of its set-up, looking after its stream, and leaving.
 
 use base64ct::{Base64UrlUnpadded, Encoding};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::delivery::meta;
 use crate::edge::api::receive::source_copy;
@@ -13,6 +13,7 @@ use crate::edge::log::{self, Level};
 use crate::edge::{crypto, random};
 use crate::protocol::endpoint_url::{EndpointUrl, UrlPolicy};
 use crate::protocol::jose::jws;
+use crate::protocol::json::json;
 use crate::protocol::record;
 use crate::receiver::health::Problems;
 use crate::receiver::remote::{Plan, Trouble, hear};

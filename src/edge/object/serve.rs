@@ -6,7 +6,6 @@ use std::future::Future;
 use std::pin::Pin;
 
 use js_sys::{Function, Reflect};
-use serde_json::json;
 use wasm_bindgen::{JsCast, JsValue};
 use worker::{Request, Response, ScheduledTime, State};
 
@@ -18,6 +17,7 @@ use crate::edge::error::ApiError;
 use crate::edge::log::{self, Level};
 use crate::edge::random;
 use crate::edge::sql::EdgeSql;
+use crate::protocol::json::json;
 use crate::protocol::problem::Invalid;
 use crate::protocol::record::{self, Record};
 

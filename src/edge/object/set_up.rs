@@ -1,6 +1,6 @@
 //! The steps of a source's set-up as they are performed.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::edge::clock::now_ms;
 use crate::edge::command::{Answer, Refusal};
@@ -8,6 +8,7 @@ use crate::edge::log::{self, Level};
 use crate::edge::random;
 use crate::edge::together::together;
 use crate::protocol::endpoint_url::EndpointUrl;
+use crate::protocol::json::json;
 use crate::receiver::remote::{self, Endpoints, RemoteStream, Trouble, Wanted, read_stream, streams};
 use crate::receiver::setup::{self, STEPS, Setup, StepState};
 use crate::receiver::source::Source;

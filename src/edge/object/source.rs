@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use worker::{DurableObject, Env, Request, Response, State, durable_object};
 
 use crate::delivery::meta;
@@ -17,7 +17,7 @@ use crate::edge::settings::Settings;
 use crate::edge::sql::EdgeSql;
 use crate::protocol::endpoint_url::UrlPolicy;
 use crate::protocol::jose::jwk::Jwks;
-use crate::protocol::json;
+use crate::protocol::json::{self, json};
 use crate::protocol::metadata::{
     MetadataError, RISC_CONFIGURATION, SSF_CONFIGURATION, TransmitterMetadata, well_known_url,
 };

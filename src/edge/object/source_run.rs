@@ -6,13 +6,13 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::{LocalBoxFuture, select};
-use serde_json::json;
 use worker::Delay;
 
 use crate::edge::clock::now_ms;
 use crate::edge::command::{Answer, Refusal};
 use crate::edge::log::{self, Level};
 use crate::edge::together::together;
+use crate::protocol::json::json;
 use crate::receiver::tally::Tally;
 
 use super::serve::{abort, boxed, fault};

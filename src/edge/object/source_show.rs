@@ -4,11 +4,12 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::select;
-use serde_json::{Value, json};
+use serde_json::Value;
 use worker::Delay;
 
 use crate::edge::clock::now_ms;
 use crate::edge::command::{Answer, Refusal, SourceCommand, SourceReply};
+use crate::protocol::json::json;
 use crate::receiver::health::Problems;
 use crate::receiver::remote::Trouble;
 use crate::receiver::setup;
@@ -137,7 +138,7 @@ impl SourceObject {
     fn setup_json(&self, source: &Source) -> Answer<Value> {
         match source.is_managed() {
             true => self.with_setup(|setup| setup.to_json()),
-            false => Ok(json!({"state": "unmanaged", "steps": []})),
+            false => Ok(json!({"state": "unmanaged", "steps": json!([])})),
         }
     }
 
@@ -170,7 +171,7 @@ impl SourceObject {
             "last_event_at": counted.last_event_at,
             "last_verified_at": verified_at,
             "last_poll_at": counted.last_poll_at,
-            "last_gap": null,
+            "last_gap": Value::Null,
         }))
     }
 }

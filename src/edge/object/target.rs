@@ -1,7 +1,5 @@
 //! The source object as the target of the handshake: it answers who asks, calls callbacks, and lets in only whom it granted.
 
-use serde_json::json;
-
 use crate::delivery::pace::{Limit, Pace};
 use crate::edge::clock::now_ms;
 use crate::edge::command::{Answer, Asker, Refusal, SourceReply};
@@ -11,6 +9,7 @@ use crate::edge::log::{self, Level};
 use crate::edge::together::together;
 use crate::protocol::endpoint_url::{EndpointUrl, UrlPolicy};
 use crate::protocol::handshake::{ALLOWED_ORIGIN, ALLOWED_RATE, Rate};
+use crate::protocol::json::json;
 use crate::receiver::source::Source;
 use crate::receiver::target::{
     self, Callback, CallbackState, Decision, Grant, GrantState, Judgement, Via, callback_due,

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Family;
+use crate::protocol::json::json;
 use crate::protocol::record::Record;
 
 /// How the events of a client's streams look. The subject is always in `sub_id` too (SSF-3.1-1, SSF-3.1.1-2).
@@ -78,6 +79,7 @@ mod tests {
     use super::super::{STREAM_UPDATED, VERIFICATION};
     use super::*;
     use crate::protocol::record;
+    use serde_json::json;
 
     #[test]
     fn each_profile_shapes_what_it_is_about() {

@@ -4,10 +4,11 @@
 //! `none` and HMAC-with-a-public-key confusions for good (pitfall 26).
 
 use base64ct::{Base64UrlUnpadded, Encoding};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::jws::{Alg, MAX_DEPTH};
+use crate::protocol::json::json;
 use crate::protocol::json::{self, JsonError};
 
 /// Smallest RSA modulus, in bits (CIP-2.6-1).

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::protocol::record::{Malformed, Record};
+use crate::protocol::record::{Fault, Record};
 
 /// One scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -127,8 +127,8 @@ impl Record for ScopeSet {
         self.to_string().write(out);
     }
 
-    fn from_json(value: Value) -> Result<Self, Malformed> {
-        String::from_json(value).map(|text| ScopeSet::known_in(&text))
+    fn take(value: Value, fault: &mut Fault) -> Self {
+        ScopeSet::known_in(&String::take(value, fault))
     }
 }
 

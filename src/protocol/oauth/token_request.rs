@@ -2,10 +2,11 @@
 //! HTTP Basic or in the form (section 2.3.1). Errors are those of section 5.2.
 
 use base64ct::{Base64, Encoding};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::bearer::REALM;
 use super::scope::{ScopeError, ScopeSet};
+use crate::protocol::json::json;
 use crate::protocol::secret::Secret;
 
 /// Longest client id or secret looked at, in bytes: ours are far shorter.
@@ -201,6 +202,7 @@ fn hex_digit(byte: u8) -> Option<u8> {
 mod tests {
     use super::*;
     use crate::protocol::mutate;
+    use serde_json::json;
 
     const GRANT: &str = "grant_type=client_credentials";
 

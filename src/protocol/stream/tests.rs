@@ -1,3 +1,5 @@
+use serde_json::json;
+
 use super::*;
 
 pub const REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";

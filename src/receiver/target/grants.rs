@@ -1,11 +1,12 @@
 //! The origins that asked to push to a source, and what was decided about each.
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::delivery::meta::{self, Migration};
 use crate::delivery::sql::{Sql, SqlError};
 use crate::protocol::handshake::Rate;
+use crate::protocol::json::json;
 use crate::protocol::record::{self, Record};
 
 /// The table: one document for each origin.

@@ -1,6 +1,8 @@
 mod cost;
 mod reference;
 
+use serde_json::json;
+
 use super::*;
 use crate::delivery::meta::migrate;
 use crate::delivery::sql::testing::{Fault, TestSql};

@@ -1,11 +1,12 @@
 //! Consent: when the stream's endpoint is asked, what its answers change, and what is remembered of it.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Live;
 use crate::delivery::answer::HoldReason;
 use crate::delivery::sql::{Sql, SqlError};
 use crate::protocol::handshake::{Answer, Rate, origin_of};
+use crate::protocol::json::json;
 use crate::protocol::operator_request::GrantAction;
 use crate::protocol::stream::Delivery;
 use crate::transmitter::grant::{Grant, Via};

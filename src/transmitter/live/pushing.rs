@@ -1,6 +1,6 @@
 //! Pushing: what goes out next, and what each answer leads to.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{FLUSH_MS, Live};
 use crate::delivery::answer::{Answer, Verdict, judge};
@@ -11,6 +11,7 @@ use crate::delivery::outbox::Pos;
 use crate::delivery::sql::{Sql, SqlError};
 use crate::protocol::cloudevent::ContentMode;
 use crate::protocol::forward::Form;
+use crate::protocol::json::json;
 use crate::protocol::operator_request::OnDead;
 use crate::protocol::status::Status;
 use crate::protocol::stream::Delivery;
@@ -245,7 +246,7 @@ impl Live {
     pub fn shown_hold(&self) -> Option<Value> {
         let grant = &self.stream.grant;
         if !grant.permits() {
-            return Some(json!({"reason": "consent", "since": grant.since, "until": null}));
+            return Some(json!({"reason": "consent", "since": grant.since, "until": Value::Null}));
         }
         let hold = self.courier.hold();
         let endpoint = hold.map(|hold| {
@@ -253,6 +254,6 @@ impl Live {
             json!({"reason": hold.reason, "since": hold.since, "until": until})
         });
         let full = self.stream.full_since;
-        endpoint.or_else(|| full.map(|since| json!({"reason": "outbox_full", "since": since, "until": null})))
+        endpoint.or_else(|| full.map(|since| json!({"reason": "outbox_full", "since": since, "until": Value::Null})))
     }
 }

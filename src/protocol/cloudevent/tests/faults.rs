@@ -1,5 +1,7 @@
 //! What is refused in the JSON format, and where.
 
+use serde_json::json;
+
 use super::*;
 
 /// CE-1-1 to CE-1-6, CE-4-2 to CE-4-5

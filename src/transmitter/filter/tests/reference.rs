@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::json;
+
 use super::*;
 
 /// A few values under a few names: draws by xorshift, so that every run is the same.
