@@ -111,7 +111,8 @@ fn lift_subject(claims: &mut Map<String, Value>) -> Result<(), SetError> {
     }
 }
 
-fn today(uri: String) -> String {
+/// What an event of a draft is called today.
+pub fn today(uri: String) -> String {
     let rest = uri.strip_prefix("https://schemas.openid.net/secevent/");
     let name = rest.and_then(|rest| rest.split_once("/event-type/"));
     match name {

@@ -177,7 +177,7 @@ fn check(event: &CaepEvent, sub_id: Option<&SubjectIdentifier>) {
     }
 }
 
-/// SSF-8.1.4.1: what the stream says of itself is a SET like any other to them.
+/// What the stream says of itself is a SET like any other to them.
 #[test]
 fn they_take_a_verification() {
     let line = Line::start(options(), &json!({}), ACME_AUDIENCE);
@@ -190,7 +190,7 @@ fn they_take_a_verification() {
     assert_eq!(handled.set.sub_id, Some(SubjectIdentifier::Opaque { id: stream_id }));
 }
 
-/// PUSH-2-5: what they have already is acknowledged, and what they could not handle is sent again until they can.
+/// PUSH-2-6: what they have already is acknowledged, and what they could not handle is sent again until they can.
 #[test]
 fn they_see_each_event_once_whatever_fails() {
     let line = Line::start(options(), &json!({}), ACME_AUDIENCE);

@@ -79,7 +79,7 @@ for (const alg of ['RS256', 'ES256']) {
     await assert.rejects(verify(set, { audience: 'https://other.example' }), errors.JWTClaimValidationFailed);
     await assert.rejects(verify(set, { issuer: `${issuer}/` }), errors.JWTClaimValidationFailed);
 
-    // SSF-8.1.4.1: verification comes the same way.
+    // Verification comes the same way.
     await api.call('POST', '/ssf/verification', { stream_id: pushed.stream_id, state: 'st-1' }, 204);
     await eventually('the verification is pushed', () => sets.length === 2);
     const { payload } = await verify(sets[1].set);

@@ -112,7 +112,7 @@ fn one_instance_receives_from_another_by_push_and_by_poll() {
     }
 }
 
-/// SSF-8.1.1.3-13: what is chosen here is what is sent there, now and after it was chosen anew.
+/// What is chosen here is what is sent there, now and after it was chosen anew.
 #[test]
 fn the_events_are_chosen_from_the_receiving_side() {
     for delivery in ["poll", "push"] {
@@ -154,7 +154,7 @@ fn the_events_are_chosen_from_the_receiving_side() {
     }
 }
 
-/// SSF-8.1.3.2-1, SSF-8.1.3.3-1: in bulk, and over again; what is published follows.
+/// In bulk, and over again; what is published follows.
 #[test]
 fn subjects_are_added_and_removed_in_bulk_from_the_receiving_side() {
     const MANY: u32 = 300;
@@ -194,7 +194,7 @@ fn subjects_are_added_and_removed_in_bulk_from_the_receiving_side() {
     }
 }
 
-/// SSF-8.1.2.2: paused here, held there; enabled again, nothing is missing. Disabled, what comes is dropped there.
+/// SSF-8.1.2.1-2, SSF-8.1.2.1-3: paused here, held there; enabled again, nothing is missing. Disabled, what comes is dropped there.
 #[test]
 fn the_status_is_driven_from_the_receiving_side() {
     for delivery in ["poll", "push"] {
@@ -228,7 +228,7 @@ fn the_status_is_driven_from_the_receiving_side() {
         publish(&two.sender.operator(), &[revoked("later", 1)]);
         two.until_received(&["txn-held", "txn-later"]);
 
-        // SSF-8.1.5: what the transmitter's side does is seen here, too.
+        // What the transmitter's side does is seen here, too.
         let id = two.stream()["stream_id"].as_str().expect("an id").to_owned();
         let paused = json!({"stream_id": id, "status": "paused"});
         two.acme.api.post_json("/ssf/status", &paused, 200);
@@ -239,7 +239,7 @@ fn the_status_is_driven_from_the_receiving_side() {
     }
 }
 
-/// SSF-8.1.4.2: asked for from here, it comes back over the stream; not more often than the transmitter wishes.
+/// Asked for from here, it comes back over the stream; not more often than the transmitter wishes.
 #[test]
 fn a_verification_is_asked_for_from_the_receiving_side() {
     for delivery in ["poll", "push"] {
@@ -273,7 +273,7 @@ fn a_verification_is_asked_for_from_the_receiving_side() {
     }
 }
 
-/// SSF-8.1.1.5: a source that is deleted takes its stream with it; a stream that is deleted there is made again.
+/// SSF-8.1.1.5-4: a source that is deleted takes its stream with it; a stream that is deleted there is made again.
 #[test]
 fn either_side_may_delete() {
     for delivery in ["poll", "push"] {
