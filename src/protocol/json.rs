@@ -335,7 +335,6 @@ impl<'de> Visitor<'de> for Strict<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn problem(text: &[u8], max_depth: usize) -> Option<JsonProblem> {
         parse_strict(text, max_depth).err().map(|error| error.problem)
@@ -439,7 +438,7 @@ mod tests {
             assert_eq!(forms[0] == forms[1], same, "{left} {right}");
         }
         assert_eq!(
-            canonical(&json!({"z": [1, {"y": "é\n", "x": 1.5}], "a": false})),
+            canonical(&serde_json::json!({"z": [1, {"y": "é\n", "x": 1.5}], "a": false})),
             r#"{"a":false,"z":[1,{"x":1.5,"y":"é\n"}]}"#
         );
     }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::json::{self, JsonError, json};
-use super::record::Record;
+use super::record::{self, Record};
 
 /// The version of SSF that we speak (SSF-7.1-1).
 pub const SPEC_VERSION: &str = "1_0";
@@ -79,7 +79,7 @@ pub enum MetadataError {
 impl TransmitterMetadata {
     /// The document to serve. Arrays without elements are left out (SSF-7.2.3-3).
     pub fn to_json(&self) -> Value {
-        serde_json::to_value(self).unwrap_or_default()
+        record::document(self)
     }
 
     /// Reads a foreign document. Its `issuer` has to be the expected one, character by character (SSF-7.2.4-2); unknown

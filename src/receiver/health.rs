@@ -49,8 +49,7 @@ impl Problems {
                 detail: detail.to_owned(),
             }),
         }
-        let text = serde_json::to_string(self).map_err(|error| SqlError::corrupt("problems", error))?;
-        meta::set(sql, "problems", &text)?;
+        meta::set(sql, "problems", &record::text(self))?;
         Ok(true)
     }
 

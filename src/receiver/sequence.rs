@@ -83,8 +83,7 @@ impl Order {
 
     fn save(&mut self, sql: &dyn Sql) -> Result<(), SqlError> {
         self.upto = inbox::newest(sql)?;
-        let text = serde_json::to_string(self).map_err(|error| SqlError::corrupt(ORDER, error))?;
-        meta::set(sql, ORDER, &text)
+        meta::set(sql, ORDER, &record::text(self))
     }
 
     /// Takes in an event that was stored just now. Whether something that was told of is not so any more.

@@ -95,8 +95,7 @@ impl Setup {
 
     /// One row.
     pub fn save(&self, sql: &dyn Sql) -> Result<(), SqlError> {
-        let text = serde_json::to_string(self).map_err(|error| SqlError::corrupt("setup", error))?;
-        meta::set(sql, "setup", &text)
+        meta::set(sql, "setup", &record::text(self))
     }
 
     fn step(&mut self, at: usize) -> Option<&mut Step> {

@@ -27,7 +27,6 @@ impl Tally {
 
     /// One row.
     pub fn save(&self, sql: &dyn Sql) -> Result<(), SqlError> {
-        let text = serde_json::to_string(self).map_err(|error| SqlError::corrupt("tally", error))?;
-        meta::set(sql, "tally", &text)
+        meta::set(sql, "tally", &record::text(self))
     }
 }

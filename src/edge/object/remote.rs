@@ -142,8 +142,7 @@ impl SourceObject {
     /// Secrets as they are stored, under the names they are stored by.
     pub(super) async fn seal_secrets(&self, secrets: &SourceSecrets) -> Answer<Vec<(&'static str, String)>> {
         let mut sealed = Vec::new();
-        let plain = secrets.credentials.as_ref().map(serde_json::to_string).transpose();
-        let plain = plain.map_err(|error| fault("credentials", error))?;
+        let plain = secrets.credentials.as_ref().map(record::text);
         let header = secrets.authorization_header.clone();
         for (name, plain) in [(CREDENTIALS, plain), (AUTHORIZATION, header)] {
             if let Some(plain) = plain {

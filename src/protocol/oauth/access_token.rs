@@ -7,7 +7,7 @@ use super::bearer::BearerError;
 use super::scope::ScopeSet;
 use crate::protocol::jose::jws::MAX_DEPTH;
 use crate::protocol::json;
-use crate::protocol::record::Record;
+use crate::protocol::record::{self, Record};
 use crate::protocol::set::Audience;
 
 /// The JOSE `typ` of an access token (RFC 9068 2.1).
@@ -73,7 +73,7 @@ impl From<TokenError> for BearerError {
 impl AccessToken {
     /// The claims set as JSON bytes, to be signed.
     pub fn to_claims(&self) -> Vec<u8> {
-        json::to_bytes(self)
+        record::text(self).into_bytes()
     }
 
     /// Reads the claims of a token whose signature was verified. One with `events` is a SET (SET-4.3-1).
