@@ -9,7 +9,6 @@ use crate::protocol::received::Received;
 use crate::protocol::set::{Audience, Envelope};
 
 use super::inbox::{self, Stored};
-use super::legacy;
 use super::search::{self, Search};
 
 /// Most events handed over at once, and most bytes of their claims; a single one may be longer.
@@ -64,9 +63,7 @@ pub fn next(sql: &dyn Sql, after: i64, most: u32, audience: &Audience) -> Result
 
 fn handed(stored: &Stored, audience: &Audience) -> Option<Handed> {
     let received = Received::read(&stored.set)?;
-    // Also by the names of drafts: the SET was kept as it came.
-    let event_type = legacy::today(received.event_type.clone());
-    if [event::VERIFICATION, event::STREAM_UPDATED].contains(&event_type.as_str()) {
+    if [event::VERIFICATION, event::STREAM_UPDATED].contains(&received.event_type.as_str()) {
         return None;
     }
     let claims = received.claims.unwrap_or_else(|| {
