@@ -51,10 +51,7 @@ export async function build(profile) {
 /** What rustc's output may use: named one by one, so that a newer binaryen does not add what workerd cannot read yet. */
 const FEATURES = ['bulk-memory', 'exception-handling', 'multivalue', 'mutable-globals', 'nontrapping-float-to-int', 'reference-types', 'sign-ext'];
 
-/**
- * A function with one caller is inlined there when it is not larger than this, in wasm-opt's nodes. Without a bound, functions of
- * 70 KB come about that compress badly; with half of it a pushed event takes more of the processor.
- */
+/** A function with one caller is inlined there when it is not larger than this, in wasm-opt's nodes. Without a bound, functions of 70 KB come about that compress badly. */
 const INLINE_UP_TO = 40;
 
 /**

@@ -127,7 +127,7 @@ impl SourceObject {
             SourceCommand::Handshake(asker) => boxed(self.asked(*asker)).await,
             SourceCommand::Grants => self.grants(),
             SourceCommand::Decide(decision) => boxed(self.decide(decision)).await,
-            SourceCommand::Store { rev, event, origin } => (self.store(rev, &event, origin.as_deref())).await,
+            SourceCommand::Store { rev, event, origin } => self.store(rev, &event, origin.as_deref()).await,
             SourceCommand::Events { after, limit } => {
                 self.source()?;
                 Ok(SourceReply::Events(inbox::read(&self.sql, after, limit)?))
