@@ -51,10 +51,7 @@ export async function build(profile) {
 /** What rustc's output may use: named one by one, so that a newer binaryen does not add what workerd cannot read yet. */
 const FEATURES = ['bulk-memory', 'exception-handling', 'multivalue', 'mutable-globals', 'nontrapping-float-to-int', 'reference-types', 'sign-ext'];
 
-/**
- * A function with one caller is inlined there when it is not larger than this, in wasm-opt's nodes. Without a bound, functions of
- * 70 KB come about that compress badly; with half of it a pushed event takes more of the processor.
- */
+/** A function with one caller is inlined there when it is not larger than this, in wasm-opt's nodes. Without a bound, functions of 70 KB come about that compress badly. */
 const INLINE_UP_TO = 40;
 
 /**
@@ -62,7 +59,7 @@ const INLINE_UP_TO = 40;
  * one caller: with these such a function is inlined below some 100 instructions, and others as they would be by default. Four times
  * as much makes the wasm 15 KB smaller, and what is done seldom a quarter slower.
  */
-const INLINING = ['-inline-instr-cost=600', '-inline-call-penalty=900', '-inline-threshold=-600'];
+const INLINING = ['-inline-instr-cost=150', '-inline-call-penalty=750', '-inline-threshold=150'];
 
 /**
  * Optimises for size and drops the names of functions. worker-build's own step would keep them. Nothing of Rust's lies in the

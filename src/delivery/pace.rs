@@ -82,6 +82,42 @@ impl Pace {
     }
 }
 
+/// So much more than what is paid is written down, so that it does not have to be for every act: what a restart may cost in time.
+const LEAD_US: u64 = 2_000_000;
+
+/// A pace that survives a restart: as far as is written down, it is paid for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KeptPace {
+    pub pace: Pace,
+    reserved_us: u64,
+}
+
+impl KeptPace {
+    /// As it was written down.
+    pub fn new(reserved_us: u64) -> Self {
+        Self {
+            pace: Pace {
+                paid_until_us: reserved_us,
+            },
+            reserved_us,
+        }
+    }
+
+    /// What is written down, or has to be.
+    pub fn reserved_us(&self) -> u64 {
+        self.reserved_us
+    }
+
+    /// Whether more is paid than is written down; then that has to be, before the act.
+    pub fn reserve(&mut self) -> bool {
+        let beyond = self.pace.paid_until_us > self.reserved_us;
+        if beyond {
+            self.reserved_us = self.pace.paid_until_us.saturating_add(LEAD_US);
+        }
+        beyond
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

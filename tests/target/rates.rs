@@ -155,11 +155,7 @@ fn each_origin_has_a_rate_of_its_own() {
 /// Asking again does not begin the count anew, or the rate would be nothing.
 #[test]
 fn asking_again_is_no_way_around_the_rate() {
-    let target = Target::start(
-        Options::default(),
-        &json!({"allowed_origins": [SENDER], "allowed_rate": 1}),
-    );
-    target.be_rated(SENDER, "1");
+    let target = one_a_minute();
     exhaust(&target);
     target.be_rated(SENDER, "1");
     target.push(&[(ORIGIN, SENDER)], 429);
@@ -168,11 +164,7 @@ fn asking_again_is_no_way_around_the_rate() {
 /// Without a limit there is none, nor one that the operator lifted.
 #[test]
 fn an_origin_without_a_limit_is_never_held_off() {
-    let target = Target::start(
-        Options::default(),
-        &json!({"allowed_origins": [SENDER], "allowed_rate": 1}),
-    );
-    target.be_rated(SENDER, "1");
+    let target = one_a_minute();
     exhaust(&target);
     target.change(&json!({"allowed_rate": null}));
     let answer = target.options(&[(ORIGIN, SENDER)], 200);
@@ -185,11 +177,7 @@ fn an_origin_without_a_limit_is_never_held_off() {
 /// What is refused for another reason is refused for that, and its SET is not lost to a rate.
 #[test]
 fn the_rate_counts_for_those_who_authenticate() {
-    let target = Target::start(
-        Options::default(),
-        &json!({"allowed_origins": [SENDER], "allowed_rate": 1}),
-    );
-    target.be_rated(SENDER, "1");
+    let target = one_a_minute();
     let stranger = target.instance.anyone();
     for _ in 0..5 {
         let headers = [("content-type", "application/secevent+jwt"), (ORIGIN, SENDER)];
@@ -198,6 +186,17 @@ fn the_rate_counts_for_those_who_authenticate() {
     }
     // A stranger cannot use up what the sender was granted.
     target.push(&[(ORIGIN, SENDER)], 202);
+}
+
+/// A target whose sender was granted one request a minute.
+#[track_caller]
+fn one_a_minute() -> Target {
+    let target = Target::start(
+        Options::default(),
+        &json!({"allowed_origins": [SENDER], "allowed_rate": 1}),
+    );
+    target.be_rated(SENDER, "1");
+    target
 }
 
 impl Target {

@@ -1,12 +1,8 @@
 //! The rate that an endpoint granted, as the courier keeps it. Every request counts, whatever becomes of it (WH-4.2-30).
 
 use super::Courier;
-use crate::delivery::pace::{Limit, Pace};
+use crate::delivery::pace::{KeptPace, Limit};
 use crate::protocol::record::Record;
-
-/// So much more than what is paid is written down, so that it does not have to be written for every push: what a restart may
-/// cost in time.
-const LEAD_US: u64 = 2_000_000;
 
 const WHOLE: u64 = 1000;
 const MINUTE_MS: u64 = 60_000;
@@ -25,9 +21,7 @@ pub struct Kept {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Paced {
     per_minute: u32,
-    pace: Pace,
-    /// Paid for as far as is written down.
-    reserved_us: u64,
+    paid: KeptPace,
     /// When the endpoint asked to wait last, and what it gets of its rate since, in thousandths (WH-4.2-34).
     eased_at: u64,
     share: u64,
@@ -37,10 +31,7 @@ impl Paced {
     pub fn new(per_minute: u32, kept: Kept) -> Self {
         Self {
             per_minute,
-            pace: Pace {
-                paid_until_us: kept.reserved_us,
-            },
-            reserved_us: kept.reserved_us,
+            paid: KeptPace::new(kept.reserved_us),
             eased_at: kept.eased_at,
             share: if kept.eased_at == 0 { WHOLE } else { kept.share },
         }
@@ -48,7 +39,7 @@ impl Paced {
 
     pub fn kept(&self) -> Kept {
         Kept {
-            reserved_us: self.reserved_us,
+            reserved_us: self.paid.reserved_us(),
             eased_at: self.eased_at,
             share: if self.eased_at == 0 { 0 } else { self.share },
         }
@@ -63,24 +54,20 @@ impl Paced {
 
     /// How many milliseconds before the next request is in time; 0: none.
     pub fn wait_ms(&self, now: u64) -> u64 {
-        self.pace.wait_ms(&Limit::granted(self.effective(now)), now)
+        self.paid.pace.wait_ms(&Limit::granted(self.effective(now)), now)
     }
 
     pub fn pay(&mut self, now: u64) {
-        self.pace.pay(&Limit::granted(self.effective(now)), now);
+        self.paid.pace.pay(&Limit::granted(self.effective(now)), now);
     }
 
     pub fn give_back(&mut self, now: u64) {
-        self.pace.give_back(&Limit::granted(self.effective(now)));
+        self.paid.pace.give_back(&Limit::granted(self.effective(now)));
     }
 
     /// Whether more is paid than is written down; then [`Paced::kept`] has to be, before the request goes out.
     pub fn reserve(&mut self) -> bool {
-        let beyond = self.pace.paid_until_us > self.reserved_us;
-        if beyond {
-            self.reserved_us = self.pace.paid_until_us + LEAD_US;
-        }
-        beyond
+        self.paid.reserve()
     }
 
     /// The endpoint asked to wait: it gets less for a while.

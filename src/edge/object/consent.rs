@@ -72,28 +72,14 @@ impl StreamObject {
         // The policy may have changed since the endpoint was registered.
         let policy = UrlPolicy::of_issuer(settings.allow_loopback, &question.issuer);
         let url = EndpointUrl::parse(&question.endpoint_url, &policy);
-        // Our own endpoints are nobody else's.
-        let is_ours = question
-            .endpoint_url
-            .starts_with(&format!("{}/receive/", question.our_origin()));
-        if let Ok(url) = &url
-            && !is_ours
-            && let Some(wait_ms) = self.others_asked(url).await?
-        {
-            let now = now_ms();
-            return self.with(|live| {
-                live.give_question_back(now);
-                Ok(live.postpone_question(&self.sql, now + wait_ms, now)?)
-            });
-        }
-        let secret = random::text::<24>().map_err(|error| call_failed(&error))?;
-        let hash = crypto::sha256_hex(&secret);
-        if !self.with(|live| Ok(live.begin_question(&self.sql, question, &hash, now_ms())?))? {
-            return self.with(|live| {
+        let begun = self.begin_asking(question, url.as_ref().ok()).await;
+        let Ok(Some((secret, hash))) = begun else {
+            self.with(|live| {
                 live.give_question_back(now_ms());
                 Ok(())
-            });
-        }
+            })?;
+            return begun.map(|_| ());
+        };
         let (answer, exchange) = match url {
             Ok(_) => self.send_options(question, &secret, &settings).await,
             Err(error) => (
@@ -120,6 +106,26 @@ impl StreamObject {
             );
             Ok(())
         })
+    }
+
+    /// The secret of the attempt that leaves now, and its hash. `None`: it does not leave, because its host was asked often of late
+    /// or the stream was changed.
+    async fn begin_asking(&self, question: &Ask, url: Option<&EndpointUrl>) -> Answer<Option<(String, String)>> {
+        // Our own endpoints are nobody else's.
+        let is_ours = question
+            .endpoint_url
+            .starts_with(&format!("{}/receive/", question.our_origin()));
+        if let Some(url) = url.filter(|_| !is_ours)
+            && let Some(wait_ms) = self.others_asked(url).await?
+        {
+            let now = now_ms();
+            self.with(|live| Ok(live.postpone_question(&self.sql, now + wait_ms, now)?))?;
+            return Ok(None);
+        }
+        let secret = random::text::<24>().map_err(|error| call_failed(&error))?;
+        let hash = crypto::sha256_hex(&secret);
+        let begun = self.with(|live| Ok(live.begin_question(&self.sql, question, &hash, now_ms())?))?;
+        Ok(begun.then_some((secret, hash)))
     }
 
     /// How many milliseconds to wait because this endpoint's host was asked too often lately. The tenant counts.

@@ -195,7 +195,10 @@ impl SourceObject {
                 event,
                 origin,
                 about,
-            } => (self.store(rev, std::slice::from_ref(&event), origin.as_deref(), about.as_ref())).await,
+            } => {
+                let events = std::slice::from_ref(&event);
+                self.store(rev, events, origin.as_deref(), about.as_ref()).await
+            }
             SourceCommand::Events {
                 search,
                 after,

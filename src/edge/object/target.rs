@@ -1,6 +1,6 @@
 //! The source object as the target of the handshake: it answers who asks, calls callbacks, and lets in only whom it granted.
 
-use crate::delivery::pace::{Limit, Pace};
+use crate::delivery::pace::{KeptPace, Limit};
 use crate::edge::clock::now_ms;
 use crate::edge::command::{Answer, Asker, Refusal, SourceReply};
 use crate::edge::crypto;
@@ -32,13 +32,8 @@ const QUESTIONS_PER_MINUTE: u32 = 60;
 #[derive(Clone, Copy, Default)]
 pub struct Pusher {
     rate: Option<u32>,
-    pace: Pace,
-    /// Paid for as far as is written down, in microseconds.
-    reserved_us: u64,
+    paid: KeptPace,
 }
-
-/// So much more is written down than is paid, so that it does not have to be for every push.
-const LEAD_US: u64 = 2_000_000;
 
 const WANTS_APPROVAL: &str = "the operator has to approve it";
 
@@ -301,11 +296,10 @@ impl SourceObject {
             return Err(Refusal::OriginRefused);
         };
         let Some(rate) = pusher.rate else { return Ok(()) };
-        let acted = pusher.pace.act(&Limit::granted(rate), now);
+        let acted = pusher.paid.pace.act(&Limit::granted(rate), now);
         acted.map_err(|wait_ms| too_many(rate, wait_ms))?;
-        if pusher.pace.paid_until_us > pusher.reserved_us {
-            pusher.reserved_us = pusher.pace.paid_until_us + LEAD_US;
-            target::save_paid_until(&self.sql, name, pusher.reserved_us)?;
+        if pusher.paid.reserve() {
+            target::save_paid_until(&self.sql, name, pusher.paid.reserved_us())?;
         }
         Ok(())
     }
@@ -318,19 +312,12 @@ impl SourceObject {
                 continue;
             }
             let known = earlier.iter().find(|(name, _)| *name == grant.origin);
-            let pusher = match known {
-                Some((_, pusher)) => *pusher,
-                None => {
-                    let paid_until_us = target::paid_until(&self.sql, &grant.origin)?;
-                    Pusher {
-                        rate: None,
-                        pace: Pace { paid_until_us },
-                        reserved_us: paid_until_us,
-                    }
-                }
+            let paid = match known {
+                Some((_, pusher)) => pusher.paid,
+                None => KeptPace::new(target::paid_until(&self.sql, &grant.origin)?),
             };
             let rate = grant.pace();
-            granted.push((grant.origin, Pusher { rate, ..pusher }));
+            granted.push((grant.origin, Pusher { rate, paid }));
         }
         Ok(granted)
     }

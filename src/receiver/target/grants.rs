@@ -164,7 +164,7 @@ pub fn find(sql: &dyn Sql, origin: &str) -> Result<Option<Grant>, SqlError> {
 /// the rules, and those that the operator decided about, which no stranger may push out.
 pub fn save(sql: &dyn Sql, grant: &Grant) -> Result<(), SqlError> {
     let text = record::text(grant);
-    let waits = match (grant.state, grant.via) {
+    let waits: i64 = match (grant.state, grant.via) {
         (GrantState::Pending, _) => 1,
         (_, Some(Via::Operator)) => 2,
         _ => 0,
@@ -174,7 +174,7 @@ pub fn save(sql: &dyn Sql, grant: &Grant) -> Result<(), SqlError> {
          waits = excluded.waits, at = excluded.at, record = excluded.record",
         &[
             grant.origin.as_str().into(),
-            i64::from(waits).into(),
+            waits.into(),
             (grant.asked_at as i64).into(),
             text.as_str().into(),
         ],
@@ -186,7 +186,7 @@ pub fn save(sql: &dyn Sql, grant: &Grant) -> Result<(), SqlError> {
     sql.exec(
         "DELETE FROM origin WHERE waits = ?1 AND name IN (SELECT name FROM origin WHERE waits = ?1 ORDER BY at DESC, name \
          LIMIT -1 OFFSET ?2)",
-        &[i64::from(waits).into(), most.into()],
+        &[waits.into(), most.into()],
     )
     .map(|_| ())
 }

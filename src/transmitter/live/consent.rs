@@ -78,18 +78,21 @@ impl Live {
     /// Somebody wants the stream to go on: asks an endpoint that has not agreed, or was gone, anew (WH-4-2). False where its
     /// consent is no question.
     pub fn ask_for_consent(&mut self, sql: &dyn Sql, now: u64) -> Result<bool, SqlError> {
-        let gone = self.courier.hold().is_some_and(|hold| hold.reason == HoldReason::Gone);
         let grant = &self.stream.grant;
-        if !grant.is_required() || (grant.permits() && !gone) || self.need() == Need::Registration {
+        if !grant.is_required() || (grant.permits() && !self.is_gone()) || self.need() == Need::Registration {
             return Ok(false);
         }
         self.ask_anew(sql, now)?;
         Ok(true)
     }
 
+    fn is_gone(&self) -> bool {
+        self.courier.hold().is_some_and(|hold| hold.reason == HoldReason::Gone)
+    }
+
     /// Asks the endpoint once more. One that was gone is asked as if nobody had asked it before.
     fn ask_anew(&mut self, sql: &dyn Sql, now: u64) -> Result<(), SqlError> {
-        let gone = self.courier.hold().is_some_and(|hold| hold.reason == HoldReason::Gone);
+        let gone = self.is_gone();
         if gone {
             self.courier.start_afresh();
         }
@@ -246,17 +249,14 @@ impl Live {
             return Ok(false);
         }
         let (rules, asked) = (self.rules.consent, self.request_rate());
-        if matches!(action, GrantAction::Ask) {
-            self.ask_anew(sql, now)?;
-            return Ok(true);
-        }
-        self.change_grant(sql, now, |grant| match action {
-            GrantAction::Ask => {}
+        match action {
+            GrantAction::Ask => self.ask_anew(sql, now)?,
             GrantAction::Grant { allowed_rate } => {
-                grant.grant_by_hand(allowed_rate.unwrap_or(Rate::PerMinute(asked)), &rules, now);
+                let rate = allowed_rate.unwrap_or(Rate::PerMinute(asked));
+                self.change_grant(sql, now, |grant| grant.grant_by_hand(rate, &rules, now))?;
             }
-            GrantAction::Revoke { reason } => grant.revoke(reason, now),
-        })?;
+            GrantAction::Revoke { reason } => self.change_grant(sql, now, |grant| grant.revoke(reason, now))?,
+        }
         Ok(true)
     }
 

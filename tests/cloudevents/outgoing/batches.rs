@@ -160,6 +160,13 @@ fn only_the_bad_event_of_a_refused_batch_dies() {
     }
 }
 
+/// How many events each request carried.
+#[track_caller]
+fn sizes(line: &Line) -> Vec<usize> {
+    let requests = line.endpoint.requests();
+    requests.iter().map(|push| events_of(push).len()).collect()
+}
+
 /// All bad: all die, each by itself.
 #[test]
 fn a_batch_of_bad_events_dies_one_by_one() {
@@ -167,13 +174,7 @@ fn a_batch_of_bad_events_dies_one_by_one() {
     line.endpoint.otherwise(Reply::status(400));
     release(&line, &many(3));
     assert_eq!(line.stream.dead_letters().len(), 3);
-    let sizes: Vec<usize> = line
-        .endpoint
-        .requests()
-        .iter()
-        .map(|push| events_of(push).len())
-        .collect();
-    assert_eq!(sizes, [3, 1, 1, 1]);
+    assert_eq!(sizes(&line), [3, 1, 1, 1]);
 }
 
 /// A batch that fails for now is tried again; nothing of it dies.
@@ -252,12 +253,6 @@ fn bounds_can_be_changed() {
     );
     line.resume();
     line.wait_until_idle();
-    let sizes: Vec<usize> = line
-        .endpoint
-        .requests()
-        .iter()
-        .map(|push| events_of(push).len())
-        .collect();
-    assert_eq!(sizes, [5, 5]);
+    assert_eq!(sizes(&line), [5, 5]);
     super::super::assert_signed(&line.endpoint.requests()[0], &line.secret());
 }
