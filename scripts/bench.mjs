@@ -5,6 +5,7 @@
 //   npm run bench -- floor [ROUNDS]   the event rate beside that of a bare JavaScript Worker on the same workerd (5 rounds)
 //   npm run bench -- lanes            many subjects, a receiver that fails now and then
 //   npm run bench -- memory [STREAMS] [EVENTS]   an instance whose streams (100) all have so many events waiting (100000)
+//   npm run bench -- receive [ROUNDS] SETs taken in a second, by push beside bare JavaScript Workers (5 rounds), and by poll
 //   npm run bench -- subjects [N]     what a stream with N subjects (a million) costs, in rows
 
 import { Failure, main } from './lib/run.mjs';
@@ -12,6 +13,7 @@ import { benchCosts } from './bench/costs.mjs';
 import { benchFloor } from './bench/floor.mjs';
 import { benchLanes } from './bench/lanes.mjs';
 import { benchMemory } from './bench/memory.mjs';
+import { benchReceive } from './bench/receive.mjs';
 import { benchSpeed } from './bench/speed.mjs';
 import { benchSubjects } from './bench/subjects.mjs';
 import { withServer } from './bench/instance.mjs';
@@ -25,6 +27,7 @@ const BENCHES = {
   floor: (rounds = '5') => benchFloor(Number(rounds)),
   lanes: benchLanes,
   memory: (streams = '100', events = '100000') => benchMemory(Number(streams), Number(events)),
+  receive: (rounds = '5') => benchReceive(Number(rounds)),
   subjects: (many = '1000000') => withServer({}, ({ api, url }) => benchSubjects(api, url, Number(many))),
 };
 

@@ -20,7 +20,7 @@ const WARM_UP = { events: 1000, batch: 50, publishers: 4 };
 
 export async function benchFloor(rounds) {
   const receiver = await startReceiver();
-  const floor = await startFloor(receiver.url);
+  const floor = await startFloor('floor-worker.js', { RECEIVER: receiver.url });
   try {
     await withServer({}, async (server) => {
       for (const alg of ['RS256', 'ES256']) await compare(alg, rounds, floor, server, receiver);
@@ -56,23 +56,24 @@ async function compare(alg, rounds, floor, server, receiver) {
   console.log(`${alg} ratio      ${ratio.toFixed(2)}, median over the rounds (target: at least ${TARGET.toFixed(2)})`);
 }
 
-/** Starts the bare Worker. Returns `{ url, pid, stop() }`. */
-export async function startFloor(receiver, env = {}) {
+/** Starts a bare Worker of this folder, with these texts as its bindings. Returns `{ url, pid, stop() }`. */
+export async function startFloor(worker, texts) {
   const folder = newFolder();
   fs.mkdirSync(path.join(folder, 'objects'));
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
   const config = path.join(folder, 'config.capnp');
-  fs.copyFileSync(inRoot('scripts/bench/floor-worker.js'), path.join(folder, 'floor-worker.js'));
-  fs.writeFileSync(config, configOf(folder, port, receiver));
-  const workerd = await startWorkerd({ config, url, env });
+  fs.copyFileSync(inRoot('scripts/bench', worker), path.join(folder, 'worker.js'));
+  fs.writeFileSync(config, configOf(folder, port, texts));
+  const workerd = await startWorkerd({ config, url, env: {} });
   return { url, pid: workerd.pid, stop: async () => { await workerd.stop(); fs.rmSync(folder, { recursive: true, force: true }); } };
 }
 
 /** As scripts/serve/config.mjs has it, with one Worker and one object class. */
-function configOf(folder, port, receiver) {
+function configOf(folder, port, texts) {
   const { compatibility_date: date } = parseToml(fs.readFileSync(inRoot('wrangler.toml'), 'utf8'));
   const text = JSON.stringify;
+  const bindings = Object.entries(texts).map(([name, value]) => `(name = ${text(name)}, text = ${text(value)})`);
   return `using Workerd = import "/workerd/workerd.capnp";
 
 const config :Workerd.Config = (
@@ -86,10 +87,10 @@ const config :Workerd.Config = (
 
 const main :Workerd.Worker = (
   compatibilityDate = ${text(date)},
-  modules = [(name = "floor-worker.js", esModule = embed "floor-worker.js")],
+  modules = [(name = "worker.js", esModule = embed "worker.js")],
   durableObjectNamespaces = [(className = "Floor", uniqueKey = "floor", enableSql = true)],
   durableObjectStorage = (localDisk = "objects"),
-  bindings = [(name = "FLOOR", durableObjectNamespace = "Floor"), (name = "RECEIVER", text = ${text(receiver)})],
+  bindings = [(name = "FLOOR", durableObjectNamespace = "Floor"), ${bindings.join(', ')}],
 );
 `;
 }

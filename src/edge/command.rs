@@ -565,6 +565,8 @@ pub enum SourceCommand {
     Verify,
     /// A SET was refused, or taken and not kept.
     Count {
+        /// Of the source as whoever judged it knew it.
+        rev: u64,
         discarded: bool,
     },
     /// Changes members by what a PATCH gave.

@@ -151,6 +151,7 @@ pub struct Source {
     /// Where its events go on to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forward: Option<Forward>,
+    #[serde(default)]
     pub managed: Managed,
     /// Where this service lives, as whoever created the source saw it.
     #[serde(default)]
@@ -337,6 +338,19 @@ mod tests {
                 format!("/{missing}")
             );
         }
+    }
+
+    /// As it lay in the databases of instances that knew no management, no envelopes and no forwarding.
+    const OF_OLD: &str = r#"{"source_id":"s","tenant":"default","issuer":"https://idp.example.com","audience":"a","target":{},
+        "authorization_hash":"00","created_at":1,"rev":1}"#;
+
+    #[test]
+    fn a_source_of_an_older_version_is_read_as_one_that_nobody_manages() {
+        let sql = TestSql::default();
+        meta::set(&sql, "source", OF_OLD).unwrap();
+        let source = Source::load(&sql).unwrap().unwrap();
+        assert!(!source.is_managed() && source.forward.is_none() && source.envelope == Form::Set);
+        assert_eq!((source.issuer.as_str(), source.rev), ("https://idp.example.com", 1));
     }
 
     #[test]

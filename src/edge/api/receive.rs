@@ -35,9 +35,21 @@ const VIEW_MAX_AGE_MS: u64 = 10_000;
 /// Sources that an isolate remembers; with more it starts anew.
 const MAX_VIEWS: usize = 256;
 
-thread_local! {
+/// The object is asked again for what somebody was refused by whom it may not know, when that is so long ago.
+const DOUBT_MS: u64 = 1_000;
+
+/// What an isolate knows of a source.
+struct Known {
+    /// Since when, in Unix milliseconds.
+    at: u64,
+    /// From the object itself, not from the edge's copies.
+    asked: bool,
     /// Nothing for a source that is gone.
-    static VIEWS: RefCell<HashMap<String, (u64, Option<SourceView>)>> = RefCell::default();
+    view: Option<SourceView>,
+}
+
+thread_local! {
+    static VIEWS: RefCell<HashMap<String, Known>> = RefCell::default();
 }
 
 /// Where the edge's copy of a source lies.
@@ -93,75 +105,76 @@ async fn judge_and_store(
     body: &[u8],
     is_fresh: bool,
 ) -> Result<Result<(), Refusal>, ApiError> {
-    let (rev, enforces) = (view.source.rev, view.source.target.enforces());
-    let source_id = view.source.source_id.clone();
-    if view.source.managed.poll {
+    let (rev, source_id) = (view.source.rev, view.source.source_id.clone());
+    if let Err(refused) = let_in(&view.source, given) {
+        // It may have been changed a moment ago. Strangers, too, come here: they do not get the object asked each time.
+        return match is_fresh || asked_lately(&source_id) {
+            true => Err(refused),
+            false => Ok(Err(Refusal::Stale)),
+        };
+    }
+    let takes_cloudevents = view.source.envelope == Form::Cloudevent;
+    if takes_cloudevents != receive_cloudevents::comes_so(headers) && !is_fresh {
+        return Ok(Err(Refusal::Stale));
+    }
+    let judged = match takes_cloudevents {
+        true => boxed(receive_cloudevents::judge_all(edge, &view.source, headers, body)).await,
+        false => judge(edge, view, headers, body).await,
+    };
+    // Whoever is let in counts, whatever it brings. The object sees whether it was judged by what is so now: a refusal would be
+    // the end of the event, as much as storing it.
+    let (command, refused) = match judged {
+        Ok(Some(command)) => (command, None),
+        Ok(None) => return Ok(Ok(())),
+        Err(error @ ApiError::Set(_)) => (SourceCommand::Count { rev, discarded: false }, Some(error)),
+        Err(error) => return Err(error),
+    };
+    let reply = edge.any_source(&source_id)?.tell(command).await?;
+    match (reply, refused) {
+        (Ok(_), Some(refused)) => Err(refused),
+        (reply, _) => Ok(reply.map(|_| ())),
+    }
+}
+
+/// Whether somebody who says this may push here at all.
+fn let_in(source: &Source, given: &str) -> Result<(), ApiError> {
+    if source.managed.poll {
         // Nobody was told this URL.
         return Err(ApiError::not_found());
     }
-    authenticate(&view.source, given)?;
-    let takes_cloudevents = view.source.envelope == Form::Cloudevent;
-    if takes_cloudevents != receive_cloudevents::comes_so(headers) && !is_fresh {
-        // It may have been changed a moment ago.
-        return Ok(Err(Refusal::Stale));
-    }
-    if takes_cloudevents {
-        return boxed(receive_cloudevents::receive(
-            edge,
-            &view.source,
-            headers,
-            body,
-            is_fresh,
-        ))
-        .await;
-    }
-    // Whoever is let in counts, whatever it brings.
-    let count = async |discarded| {
-        let object = edge.any_source(&source_id)?;
-        let _ = object.tell(SourceCommand::Count { discarded }).await;
-        Ok::<(), ApiError>(())
-    };
-    let Judged { event, about, discard } = match judge(edge, view, headers, body).await {
-        Err(error @ ApiError::Set(_)) => {
-            count(false).await?;
-            return Err(error);
-        }
-        judged => judged?,
-    };
-    if discard {
-        count(true).await?;
-        return Ok(Ok(()));
-    }
-    let origin = if enforces {
-        target::origin_of_push(headers)?
-    } else {
-        None
-    };
-    let command = SourceCommand::Store {
-        rev,
-        event,
-        origin,
-        about,
-    };
-    let reply = edge.any_source(&source_id)?.tell(command).await?;
-    Ok(reply.map(|_| ()))
+    authenticate(source, given)
 }
 
-/// The checks in their fixed order (see `receiver::intake`), from the transmitter's credentials to the event's members.
-async fn judge(edge: &Edge, view: SourceView, headers: &HeaderMap, body: &[u8]) -> Result<Judged, ApiError> {
+/// The checks in their fixed order (see `receiver::intake`), from the content type to the event's members. Returns what the
+/// object has to do.
+async fn judge(
+    edge: &Edge,
+    view: SourceView,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Option<SourceCommand>, ApiError> {
     let content_type = headers.get(header::CONTENT_TYPE);
     if !content_type_is(content_type, MEDIA_TYPE) {
         return Err(ApiError::unsupported_media_type(MEDIA_TYPE));
     }
-    let trust = view.source.trust();
-    let token = intake::screen(body, &trust).map_err(ApiError::Set)?;
+    let token = intake::screen(body, &view.source.trust()).map_err(ApiError::Set)?;
     let began = now_ms();
     let (key, keys, critical) = find_key(edge, &view, &token).await?;
     let set = std::str::from_utf8(body).unwrap_or_default();
     let judged = edge_intake::judge(&view.source, &critical, set, token, (&key, keys), began).await;
-    judged
+    let Judged { event, about, discard } = judged
         .map_err(|error| ApiError::internal("verify a SET", error))?
-        .map_err(ApiError::Set)
+        .map_err(ApiError::Set)?;
+    let rev = view.source.rev;
+    Ok(Some(match discard {
+        true => SourceCommand::Count { rev, discarded: true },
+        false => SourceCommand::Store {
+            rev,
+            event,
+            origin: target::origin_of(&view.source, headers)?,
+            about,
+        },
+    }))
 }
 
 /// What the transmitter says to be let in: an `Authorization` header, or the same token in the query (WH-3-2). One of them
@@ -235,11 +248,11 @@ async fn find_key(
         Err(error) => return Err(refused(error)),
     };
     let critical = fetched.critical.clone();
-    let view = SourceView {
-        source: view.source.clone(),
-        keys: Some(fetched),
-    };
-    remember(source_id, Some(view));
+    VIEWS.with_borrow_mut(|views| {
+        if let Some(Known { view: Some(view), .. }) = views.get_mut(source_id) {
+            view.keys = Some(fetched);
+        }
+    });
     let keys = if wait_ms == 0 {
         KeysFrom::Fetched
     } else {
@@ -254,27 +267,26 @@ async fn view(edge: &Edge, source_id: &str, fresh: bool) -> Result<SourceView, A
         let now = now_ms();
         let known = VIEWS.with_borrow(|views| {
             let known = views.get(source_id);
-            known
-                .filter(|(at, _)| now.saturating_sub(*at) < VIEW_MAX_AGE_MS)
-                .cloned()
+            let known = known.filter(|known| now.saturating_sub(known.at) < VIEW_MAX_AGE_MS);
+            known.map(|known| known.view.clone())
         });
-        if let Some((_, view)) = known {
+        if let Some(view) = known {
             return view.ok_or_else(ApiError::not_found);
         }
         if let Some(source) = kv::get::<Source>(edge.env(), &source_copy(source_id)).await {
             let keys = kv::get::<FetchedKeys>(edge.env(), &keys_copy(source_id)).await;
             let view = SourceView { source, keys };
-            remember(source_id, Some(view.clone()));
+            remember(source_id, false, Some(view.clone()));
             return Ok(view);
         }
     }
     match edge.any_source(source_id)?.tell(SourceCommand::View).await? {
         Ok(SourceReply::View(view)) => {
-            remember(source_id, Some((*view).clone()));
+            remember(source_id, true, Some((*view).clone()));
             Ok(*view)
         }
         Err(Refusal::Gone) => {
-            remember(source_id, None);
+            remember(source_id, true, None);
             Err(ApiError::not_found())
         }
         Err(refusal) => Err(ApiError::refused(refusal)),
@@ -282,11 +294,20 @@ async fn view(edge: &Edge, source_id: &str, fresh: bool) -> Result<SourceView, A
     }
 }
 
-fn remember(source_id: &str, view: Option<SourceView>) {
+fn asked_lately(source_id: &str) -> bool {
+    let now = now_ms();
+    VIEWS.with_borrow(|views| {
+        let known = views.get(source_id);
+        known.is_some_and(|known| known.asked && now.saturating_sub(known.at) < DOUBT_MS)
+    })
+}
+
+fn remember(source_id: &str, asked: bool, view: Option<SourceView>) {
     VIEWS.with_borrow_mut(|views| {
         if views.len() >= MAX_VIEWS {
             views.clear();
         }
-        views.insert(source_id.to_owned(), (now_ms(), view));
+        let at = now_ms();
+        views.insert(source_id.to_owned(), Known { at, asked, view });
     });
 }

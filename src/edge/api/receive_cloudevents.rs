@@ -2,7 +2,7 @@
 //! `Authorization`, and by a signature of Standard Webhooks where there is a secret.
 
 use crate::edge::clock::{now_ms, now_s};
-use crate::edge::command::{Refusal, SourceCommand};
+use crate::edge::command::SourceCommand;
 use crate::edge::context::Edge;
 use crate::edge::crypto;
 use crate::edge::error::ApiError;
@@ -23,20 +23,15 @@ use super::target;
 /// Deepest document.
 const MAX_DEPTH: usize = 32;
 
-/// Judges all events of a request, and has them stored if all are good.
-pub async fn receive(
+/// Judges all events of a request. Returns what the object has to do, if they are good.
+pub async fn judge_all(
     edge: &Edge,
     source: &Source,
     headers: &HeaderMap,
     body: &[u8],
-    is_fresh: bool,
-) -> Result<Result<(), Refusal>, ApiError> {
+) -> Result<Option<SourceCommand>, ApiError> {
     let started = now_ms();
-    let signed = match check_signature(edge, source, headers, body).await {
-        // Made with a secret that is newer than what this place knows, maybe.
-        Err(ApiError::Set(_)) if !is_fresh => return Ok(Err(Refusal::Stale)),
-        signed => signed?,
-    };
+    let signed = check_signature(edge, source, headers, body).await?;
     let intake = IntakeRecord {
         kid: None,
         alg: if signed { "v1" } else { "none" }.to_owned(),
@@ -56,19 +51,13 @@ pub async fn receive(
     }
     if events.is_empty() {
         // CE-3.3-1: a batch of nothing is no error.
-        return Ok(Ok(()));
+        return Ok(None);
     }
-    let origin = match source.target.enforces() {
-        true => target::origin_of_push(headers)?,
-        false => None,
-    };
-    let command = SourceCommand::StoreAll {
+    Ok(Some(SourceCommand::StoreAll {
         rev: source.rev,
         events,
-        origin,
-    };
-    let reply = edge.any_source(&source.source_id)?.tell(command).await?;
-    Ok(reply.map(|_| ()))
+        origin: target::origin_of(source, headers)?,
+    }))
 }
 
 fn mode_of(headers: &HeaderMap) -> Result<Option<ContentMode>, UnsupportedFormat> {

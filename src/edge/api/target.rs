@@ -12,6 +12,7 @@ use crate::protocol::handshake::{
 use crate::protocol::json::json;
 use crate::protocol::push::ErrorBody;
 use crate::protocol::set::SetErr;
+use crate::receiver::source::Source;
 use crate::receiver::target::Decision;
 
 use super::ask::{Who, admit};
@@ -105,8 +106,11 @@ fn one<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).map(str::trim).filter(|value| !value.contains(','))
 }
 
-/// Whom a push says it comes from: by the header of today, or by the one of old (WH-2.1-8).
-pub fn origin_of_push(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+/// Whom a push says it comes from: by the header of today, or by the one of old (WH-2.1-8). Nothing where the source does not ask.
+pub fn origin_of(source: &Source, headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    if !source.target.enforces() {
+        return Ok(None);
+    }
     let read = |name: &str| {
         headers
             .contains_key(name)

@@ -202,6 +202,16 @@ impl SourceObject {
         Ok(header)
     }
 
+    /// Once an event came with the new header nobody needs the one before.
+    pub(super) async fn forget_former_header(&self, mut source: Source) -> Answer<()> {
+        if source.former_hash.take().is_some() {
+            source.rev += 1;
+            source.save(&self.sql)?;
+            self.put_source(&source).await;
+        }
+        Ok(())
+    }
+
     /// The credentials as they were given (pitfall 20: those that cannot be opened are a problem of their own).
     async fn credentials(&self) -> Result<Credentials, Trouble> {
         let opened = self.unseal(CREDENTIALS).await;

@@ -206,7 +206,10 @@ impl SourceObject {
                 wait_ms,
             } => boxed(self.events(&search, after, limit, wait_ms)).await,
             SourceCommand::Delete => boxed(self.leave()).await,
-            SourceCommand::Count { discarded } => {
+            SourceCommand::Count { rev, discarded } => {
+                if self.source()?.rev != rev {
+                    return Err(Refusal::Stale);
+                }
                 let now = now_ms();
                 self.count(|tally| match discarded {
                     true => (tally.discarded, tally.last_event_at) = (tally.discarded + 1, Some(now)),
