@@ -347,6 +347,7 @@ mod tests {
     #[test]
     fn a_source_of_an_older_version_is_read_as_one_that_nobody_manages() {
         let sql = TestSql::default();
+        meta::migrate(&sql, MIGRATIONS).unwrap();
         meta::set(&sql, "source", OF_OLD).unwrap();
         let source = Source::load(&sql).unwrap().unwrap();
         assert!(!source.is_managed() && source.forward.is_none() && source.envelope == Form::Set);
