@@ -1,7 +1,7 @@
 //! The CAEP Interoperability Profile walked from one end to the other, as its conformance tests would: with nothing but what
 //! the metadata says (SSF-8-1, CAEP-4-1, RISC-4-1, CIP-1-1). One test for each method of delivery.
 
-mod webhooks;
+mod cited;
 
 use serde_json::{Value, json};
 

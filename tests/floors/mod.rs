@@ -128,7 +128,7 @@ fn lower_floors_the_own_room_and_plain_words_may_be_named() {
     );
     check(
         "edge/router.rs",
-        "use crate::receiver; use worker::Env; use axum::Router;",
+        "use crate::receiver; use worker::Env; use web_sys::Request;",
         &[],
     );
     check("lib.rs", "use worker::event; use crate::edge;", &[]);
@@ -162,7 +162,7 @@ fn the_platform_is_named_in_edge_only() {
         "wasm_bindgen",
         "web_sys",
         "js_sys",
-        "axum",
+        "web_sys",
         "futures_util",
         "getrandom",
     ] {

@@ -232,6 +232,13 @@ fn credentials_that_cannot_be_opened_any_more_are_given_anew() {
     let draft = transmitter.draft();
     assert_eq!(transmitter.push(&draft.sign()), Some(202));
     assert_eq!(received(&instance, &source), [draft.jti()]);
+    // The old one opens nothing any more.
+    eventually("the header of before is refused", || {
+        let client = source.transmitter(&instance);
+        let headers = [("content-type", "application/secevent+jwt")];
+        let answer = client.try_send("POST", &source.receive_path(), &headers, draft.sign().as_bytes());
+        answer.is_ok_and(|answer| answer.status == 400).then_some(())
+    });
 }
 
 #[test]

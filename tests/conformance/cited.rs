@@ -1,27 +1,42 @@
-//! Every requirement on a sender or a target of web hooks is shown by a test that names it, or docs/handshake.md says why none
-//! does. `webhooks.txt` has their numbers, one a line.
+//! Every requirement of a list is shown by a test that names it, or a document says why none does. The lists have the numbers,
+//! one a line.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const NUMBERS: &str = "tests/conformance/webhooks.txt";
-const DOCUMENT: &str = "docs/handshake.md";
-
-/// Where the document lists what no test names.
-const HEADING: &str = "\n## Requirements that no test names\n";
-
-/// What begins a number.
-const FAMILIES: [&str; 3] = ["WH-", "CE-", "SS-"];
-
+/// On a sender and on a target of web hooks.
 #[test]
 fn every_requirement_of_web_hooks_is_shown_or_explained() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let (numbers, document) = (read(&root.join(NUMBERS)), read(&root.join(DOCUMENT)));
+    let (_, table) = split_document("docs/handshake.md");
+    assert_shown_or_explained("tests/conformance/webhooks.txt", &table);
+}
+
+/// On a receiver of security events: what binds it, and what is recommended to it.
+#[test]
+fn every_requirement_on_receivers_is_shown_or_explained() {
+    let (before, table) = split_document("docs/conformance.md");
+    assert_shown_or_explained("tests/conformance/receiver.txt", &(before + &table));
+}
+
+/// A document before and behind the heading of its list.
+fn split_document(path: &str) -> (String, String) {
+    let document = read(&Path::new(ROOT).join(path));
+    let (before, list) = document.split_once(HEADING).expect("the document has the list");
+    (before.to_owned(), list.to_owned())
+}
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// Where a document lists what no test names.
+const HEADING: &str = "\n## Requirements that no test names\n";
+
+#[track_caller]
+fn assert_shown_or_explained(list: &str, tables: &str) {
+    let numbers = read(&Path::new(ROOT).join(list));
     let numbers: Vec<&str> = numbers.lines().collect();
-    let cited = cited(root, &numbers);
-    let (_, list) = document.split_once(HEADING).expect("the document has the list");
-    let rows = list.lines().filter_map(|line| line.strip_prefix("| "));
+    let cited = cited(Path::new(ROOT), &numbers);
+    let rows = tables.lines().filter_map(|line| line.strip_prefix("| "));
     let first_columns: Vec<&str> = rows.filter_map(|row| row.split(" | ").next()).collect();
     let explained = named(&first_columns.join("\n"), &numbers);
     let missing: Vec<_> = numbers
@@ -53,7 +68,7 @@ fn numbers_are_found_one_by_one_and_in_ranges() {
 
 /// The numbers that tests name: those of `tests/`, and what of `src/` is compiled for tests only.
 fn cited<'a>(root: &Path, numbers: &[&'a str]) -> BTreeSet<&'a str> {
-    let own = root.join("tests/conformance/webhooks.rs");
+    let own = root.join("tests/conformance/cited.rs");
     let mut found = BTreeSet::new();
     for path in files(&root.join("tests")).into_iter().filter(|path| *path != own) {
         found.extend(named(&read(&path), numbers));
@@ -114,10 +129,10 @@ fn named<'a>(text: &str, numbers: &[&'a str]) -> BTreeSet<&'a str> {
     found
 }
 
-/// The numbers in a word: between characters that no number has.
+/// What may be a number in a word: between characters that no number has.
 fn number_in(word: &str) -> impl Iterator<Item = &str> {
     let parts = word.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '.'));
     parts
         .map(|part| part.trim_end_matches(['.', '-']))
-        .filter(|part| FAMILIES.iter().any(|family| part.starts_with(family)))
+        .filter(|part| part.contains('-'))
 }
