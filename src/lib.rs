@@ -24,6 +24,6 @@ async fn fetch(
     request: web_sys::Request,
     env: worker::Env,
     _context: worker::Context,
-) -> worker::Result<worker::Response> {
+) -> worker::Result<web_sys::Response> {
     edge::router::handle(request, env).await
 }

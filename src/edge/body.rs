@@ -1,5 +1,6 @@
 //! Request bodies within their limits.
 
+use js_sys::Uint8Array;
 use serde_json::Value;
 use wasm_bindgen::JsCast;
 use web_sys::ReadableStreamDefaultReader;
@@ -25,14 +26,21 @@ const MAX_DEPTH: usize = 31;
 
 /// Takes a request's body in before anything is answered: a client that is still sending when the connection closes does not
 /// see the answer. Of a body over every limit as much is kept as shows that.
-pub async fn receive(request: &web_sys::Request) -> Result<Vec<u8>, ApiError> {
+pub async fn receive(request: &web_sys::Request, headers: &HeaderMap) -> Result<Vec<u8>, ApiError> {
+    let broken_off = |_| ApiError::bad_request("The body ended before it was complete.");
     let mut kept = Vec::new();
     let mut total = 0;
     let Some(body) = request.body() else { return Ok(kept) };
+    // Most say how long they are, and are short: in one piece they are here sooner.
+    let announced = headers.get("content-length").and_then(|length| length.parse().ok());
+    if announced.is_some_and(|length: usize| length <= PUBLISH_LIMIT) {
+        let whole = JsFuture::from(request.array_buffer().map_err(broken_off)?).await;
+        return Ok(Uint8Array::new(&whole.map_err(broken_off)?).to_vec());
+    }
     let reader: ReadableStreamDefaultReader = body.get_reader().unchecked_into();
     loop {
         let piece = JsFuture::from(reader.read()).await;
-        let piece = piece.map_err(|_| ApiError::bad_request("The body ended before it was complete."))?;
+        let piece = piece.map_err(broken_off)?;
         let Some(data) = http::bytes(&piece) else { break };
         total += data.length() as usize;
         let room = (PUBLISH_LIMIT + 1).saturating_sub(kept.len());

@@ -92,10 +92,15 @@ pub enum NoAnswer {
 }
 
 fn failed(error: JsValue) -> NoAnswer {
+    NoAnswer::Unreachable(message(&error))
+}
+
+/// What an exception of the platform says.
+pub fn message(error: &JsValue) -> String {
     let text = error
         .dyn_ref::<js_sys::Error>()
         .map(|error| String::from(error.message()));
-    NoAnswer::Unreachable(text.unwrap_or_else(|| format!("{error:?}")))
+    text.unwrap_or_else(|| format!("{error:?}"))
 }
 
 /// A request under way. Somebody has to watch over it.

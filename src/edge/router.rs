@@ -1,6 +1,8 @@
 //! Every URL of the service, and what is done to each request on its way in and out.
 
-use worker::{Env, ResponseBuilder};
+use js_sys::JSON;
+use web_sys::ResponseInit;
+use worker::Env;
 
 use crate::protocol::json::json;
 use crate::protocol::json::put;
@@ -160,13 +162,13 @@ fn router() -> Router {
 }
 
 /// Answers a request, whatever happens.
-pub async fn handle(request: web_sys::Request, env: Env) -> worker::Result<worker::Response> {
+pub async fn handle(request: web_sys::Request, env: Env) -> worker::Result<web_sys::Response> {
     let started = clock::now_ms();
     let request_id = random::text::<12>().unwrap_or_default();
     let parts = Parts::of(&request);
     let method = parts.method.clone();
     let path = without_secret(parts.uri.path());
-    let entered = match body::receive(&request).await {
+    let entered = match body::receive(&request, &parts.headers).await {
         Ok(body) => enter(Request { parts, body }, env).await,
         Err(error) => Err(error),
     };
@@ -224,8 +226,8 @@ async fn enter(mut request: Request, env: Env) -> Result<Response, ApiError> {
     Ok(response)
 }
 
-/// Completes the answer. Bodies are whole already, so they go out as bytes: a stream of one piece costs more than its piece.
-fn leave(mut response: Response, request_id: &str) -> worker::Result<worker::Response> {
+/// Completes the answer. It is made of as few calls to JavaScript as may be: each costs more than it seems.
+fn leave(mut response: Response, request_id: &str) -> worker::Result<web_sys::Response> {
     response.headers.insert(REQUEST_ID, request_id);
     let text = match response.body {
         Body::Problem(mut problem) => {
@@ -234,16 +236,12 @@ fn leave(mut response: Response, request_id: &str) -> worker::Result<worker::Res
         }
         Body::Text(text) => text,
     };
-    let mut builder = ResponseBuilder::new().with_status(response.status.0);
-    for (name, value) in response.headers.entries() {
-        // What no header can hold is left out.
-        if value.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~')) {
-            builder = builder.with_header(name, value)?;
-        }
-    }
-    if text.is_empty() || response.status == StatusCode::NO_CONTENT {
-        Ok(builder.empty())
-    } else {
-        Ok(builder.fixed(text.into_bytes()))
-    }
+    let init = ResponseInit::new();
+    init.set_status(response.status.0);
+    init.set_headers(&JSON::parse(&response.headers.into_text())?);
+    let has_body = !text.is_empty() && response.status != StatusCode::NO_CONTENT;
+    Ok(web_sys::Response::new_with_opt_str_and_init(
+        has_body.then_some(&text),
+        &init,
+    )?)
 }

@@ -71,6 +71,13 @@ impl HeaderMap {
     pub fn entries(&self) -> &[(String, String)] {
         &self.0
     }
+
+    /// As a JSON array of names and values. What no header can hold is left out.
+    pub fn into_text(mut self) -> String {
+        let fits = |byte| matches!(byte, b'\t' | b' '..=b'~');
+        self.0.retain(|(_, value)| value.bytes().all(fits));
+        record::text(&self.0)
+    }
 }
 
 /// Where a request goes.

@@ -91,15 +91,13 @@ pub fn is_known(sql: &dyn Sql, iss: &str, jti: &str) -> Result<bool, SqlError> {
 /// Stores an event once: two rows, and none for a duplicate.
 pub fn store(sql: &dyn Sql, event: &Accepted, now: u64) -> Result<StoreOutcome, SqlError> {
     let key = key(&event.iss, &event.jti);
-    if !sql
-        .exec("SELECT 1 FROM seen WHERE key = ?", &[key.as_slice().into()])?
-        .is_empty()
-    {
-        return Ok(StoreOutcome::Duplicate);
-    }
-    let intake = record::text(&event.intake);
     // Sequence numbers go on after everything was pruned: a reader's cursor must never point past new events.
-    let seq = newest(sql)? + 1;
+    let remember = "INSERT INTO seen (key, seq) SELECT ?, COALESCE(MAX(seq), 0) + 1 FROM event WHERE true \
+                    ON CONFLICT DO NOTHING RETURNING seq";
+    let Some(seq) = number(sql, remember, &[key.as_slice().into()])? else {
+        return Ok(StoreOutcome::Duplicate);
+    };
+    let intake = record::text(&event.intake);
     let (event_type, about) = search::columns(Received::read(&event.set).as_ref());
     sql.exec(
         "INSERT INTO event (seq, at, key, type, about, intake, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -112,10 +110,6 @@ pub fn store(sql: &dyn Sql, event: &Accepted, now: u64) -> Result<StoreOutcome, 
             intake.into(),
             event.set.as_str().into(),
         ],
-    )?;
-    sql.exec(
-        "INSERT INTO seen (key, seq) VALUES (?, ?)",
-        &[key.as_slice().into(), seq.into()],
     )?;
     Ok(StoreOutcome::Stored)
 }
