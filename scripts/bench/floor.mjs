@@ -6,6 +6,7 @@ import net from 'node:net';
 import path from 'node:path';
 import { parse as parseToml } from 'smol-toml';
 import { inRoot } from '../lib/paths.mjs';
+import { front } from '../serve/config.mjs';
 import { startWorkerd } from '../serve/workerd.mjs';
 import { apiOf, createStream } from './api.mjs';
 import { cpuMs } from './process.mjs';
@@ -56,22 +57,24 @@ async function compare(alg, rounds, floor, server, receiver) {
   console.log(`${alg} ratio      ${ratio.toFixed(2)}, median over the rounds (target: at least ${TARGET.toFixed(2)})`);
 }
 
-/** Starts a bare Worker of this folder, with these texts as its bindings. Returns `{ url, pid, stop() }`. */
-export async function startFloor(worker, texts) {
+/** Starts a bare Worker of this folder, with these texts as its bindings, maybe behind the front door that ours has. Returns `{ url, pid, stop() }`. */
+export async function startFloor(worker, texts, { behindFront = false } = {}) {
   const folder = newFolder();
   fs.mkdirSync(path.join(folder, 'objects'));
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
   const config = path.join(folder, 'config.capnp');
   fs.copyFileSync(inRoot('scripts/bench', worker), path.join(folder, 'worker.js'));
-  fs.writeFileSync(config, configOf(folder, port, texts));
+  fs.writeFileSync(config, configOf(folder, port, texts, behindFront));
   const workerd = await startWorkerd({ config, url, env: {} });
   return { url, pid: workerd.pid, stop: async () => { await workerd.stop(); fs.rmSync(folder, { recursive: true, force: true }); } };
 }
 
 /** As scripts/serve/config.mjs has it, with one Worker and one object class. */
-function configOf(folder, port, texts) {
-  const { compatibility_date: date } = parseToml(fs.readFileSync(inRoot('wrangler.toml'), 'utf8'));
+function configOf(folder, port, texts, behindFront) {
+  const wrangler = parseToml(fs.readFileSync(inRoot('wrangler.toml'), 'utf8'));
+  const compatibility = `compatibilityDate = "${wrangler.compatibility_date}"`;
+  const embed = (file) => `embed ${text(path.relative(fs.realpathSync(folder), fs.realpathSync(inRoot(file))))}`;
   const text = JSON.stringify;
   const bindings = Object.entries(texts).map(([name, value]) => `(name = ${text(name)}, text = ${text(value)})`);
   return `using Workerd = import "/workerd/workerd.capnp";
@@ -79,20 +82,23 @@ function configOf(folder, port, texts) {
 const config :Workerd.Config = (
   services = [
     (name = "main", worker = .main),
+    (name = "front", worker = .front),
+    (name = "www", disk = (path = ${text(fs.realpathSync(inRoot(wrangler.assets.directory)))})),
     (name = "objects", disk = (path = ${text(path.join(folder, 'objects'))}, writable = true)),
     (name = "internet", network = (allow = ["public", "local"], tlsOptions = (trustBrowserCas = true))),
   ],
-  sockets = [(name = "http", address = ${text(`127.0.0.1:${port}`)}, http = (), service = "main")],
+  sockets = [(name = "http", address = ${text(`127.0.0.1:${port}`)}, http = (), service = "${behindFront ? 'front' : 'main'}")],
 );
 
 const main :Workerd.Worker = (
-  compatibilityDate = ${text(date)},
+  ${compatibility},
   modules = [(name = "worker.js", esModule = embed "worker.js")],
   durableObjectNamespaces = [(className = "Floor", uniqueKey = "floor", enableSql = true)],
   durableObjectStorage = (localDisk = "objects"),
   bindings = [(name = "FLOOR", durableObjectNamespace = "Floor"), ${bindings.join(', ')}],
 );
-`;
+
+${front(compatibility, embed, wrangler)}`;
 }
 
 function freePort() {

@@ -1,7 +1,7 @@
 // The platform floor of receiving: the least that a JavaScript Worker needs for a pushed SET.
 //
-//   POST /verify  checks the signature with WebCrypto, and answers 202
-//   POST /store   the same, and keeps the SET once, in two rows as the inbox does
+//   POST /receive/verify  checks the signature with WebCrypto, and answers 202
+//   POST /receive/store   the same, and keeps the SET once, in two rows as the inbox does
 
 const RS256 = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' };
 
@@ -16,7 +16,7 @@ export default {
     const signed = new TextEncoder().encode(`${header}.${payload}`);
     const good = await crypto.subtle.verify(RS256, key, Uint8Array.fromBase64(signature, { alphabet: 'base64url' }), signed);
     if (!good) return new Response(null, { status: 400 });
-    if (new URL(request.url).pathname === '/verify') return new Response(null, { status: 202 });
+    if (new URL(request.url).pathname === '/receive/verify') return new Response(null, { status: 202 });
     return env.FLOOR.get(env.FLOOR.idFromName('inbox')).fetch('https://inbox', { method: 'POST', body: set });
   },
 };

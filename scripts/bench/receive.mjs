@@ -1,5 +1,5 @@
-// `npm run bench -- receive`: how fast SETs are taken in. By push beside a bare JavaScript Worker on the same workerd, in turns;
-// by poll from the instance itself, which signs them too; and what a poll that is held costs.
+// `npm run bench -- receive`: how fast SETs are taken in. By push beside a bare JavaScript Worker on the same workerd, behind the
+// same front door, in turns; by poll from the instance itself, which signs them too.
 
 import { generateKeyPairSync, randomUUID, sign } from 'node:crypto';
 import http from 'node:http';
@@ -21,7 +21,7 @@ const AUDIENCE = 'https://bench.example';
 export async function benchReceive(rounds) {
   const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
   const jwk = { ...publicKey.export({ format: 'jwk' }), alg: 'RS256', use: 'sig', kid: 'bench' };
-  const floor = await startFloor('receive-worker.js', { KEY: JSON.stringify(jwk) });
+  const floor = await startFloor('receive-worker.js', { KEY: JSON.stringify(jwk) }, { behindFront: true });
   try {
     await withServer({}, async (server) => {
       await benchPush(rounds, floor, server, jwk, privateKey);
@@ -35,8 +35,8 @@ export async function benchReceive(rounds) {
 async function benchPush(rounds, floor, server, jwk, privateKey) {
   const source = await server.api('POST', '/admin/sources', { issuer: ISSUER, audience: AUDIENCE, jwks: { keys: [jwk] } }, 201);
   const sides = [
-    { name: 'verify', url: `${floor.url}/verify`, pid: floor.pid },
-    { name: 'verify and store', url: `${floor.url}/store`, pid: floor.pid },
+    { name: 'verify', url: `${floor.url}/receive/verify`, pid: floor.pid },
+    { name: 'verify and store', url: `${floor.url}/receive/store`, pid: floor.pid },
     { name: 'heliograph', url: source.receive_url, pid: server.pid, authorization: source.authorization_header },
   ].map((side) => ({ ...side, rates: [], cpu: [] }));
   const sets = (many) => Array.from({ length: many }, () => newSet(privateKey));

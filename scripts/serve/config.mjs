@@ -88,7 +88,14 @@ const kv :Workerd.Worker = (
   ],
 );
 
-const front :Workerd.Worker = (
+${front(compatibility, embed, wrangler)}`;
+  const file = path.join(data, 'config.capnp');
+  fs.writeFileSync(file, config, { mode: 0o600 });
+  return file;
+}
+
+/** The front door, to the services `main` and `www`. `embed(file)` is how a file of the checkout is named in the configuration. */
+export const front = (compatibility, embed, wrangler) => `const front :Workerd.Worker = (
   ${compatibility},
   modules = [
     (name = "assets-worker.js", esModule = ${embed('scripts/serve/assets-worker.js')}),
@@ -101,10 +108,6 @@ const front :Workerd.Worker = (
   ],
 );
 `;
-  const file = path.join(data, 'config.capnp');
-  fs.writeFileSync(file, config, { mode: 0o600 });
-  return file;
-}
 
 /**
  * The secret key of each object class, from which its object ids are derived: made once and kept with the data. Without
