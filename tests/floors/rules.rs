@@ -12,17 +12,15 @@ const ROOMS: [(&str, u8); 5] = [
 ];
 
 /// Named only in `src/edge` and `src/lib.rs`. Mostly crates that exist for wasm only.
-const PLATFORM: [&str; 10] = [
+const PLATFORM: [&str; 8] = [
     "worker",
     "wasm_bindgen",
     "wasm_bindgen_futures",
     "web_sys",
     "js_sys",
-    "axum",
     "futures_util",
     "getrandom",
-    "http_body_util",
-    "console_error_panic_hook",
+    "percent_encoding",
 ];
 
 /// What is wrong in one file, as `path:line: reason`. `path` is relative to `src`.
