@@ -279,7 +279,14 @@ mod tests {
             }
             sql.take_steps();
             assert_eq!(prune(&sql, 1000).unwrap(), Some(1000));
-            sql.take_steps()
+            let steps = sql.take_steps();
+            oldest(&sql).unwrap();
+            assert_eq!(
+                steps,
+                sql.take_steps(),
+                "the newest and the oldest are read, and no other"
+            );
+            steps
         };
         assert_eq!(steps(2000), steps(2));
         // Some that are old are no reason to look at all the others.
