@@ -74,7 +74,12 @@ impl Legacy {
             && let Some(events) = members.get_mut("events").and_then(Value::as_object_mut)
         {
             let known = std::mem::take(events);
+            let count = known.len();
             events.extend(known.into_iter().map(|(uri, event)| (today(uri), event)));
+            // Two names of one event are two events all the same (SSF-4.2.1-4).
+            if events.len() < count {
+                return Err(SetError::EventCount(count));
+            }
         }
         match self.subject_in_event {
             true => lift_subject(members),
@@ -89,7 +94,12 @@ fn lift_subject(claims: &mut Map<String, Value>) -> Result<(), SetError> {
     let event = events.and_then(|events| events.values().next());
     let Some(mut subject) = event
         .and_then(|event| event.get("subject"))
-        .filter(|subject| subject.is_object())
+        // What an event calls its `subject` is one only if it looks like one.
+        .filter(|subject| {
+            ["format", "subject_type"]
+                .iter()
+                .any(|name| subject.get(name).is_some())
+        })
         .cloned()
     else {
         return Ok(());
@@ -157,8 +167,14 @@ mod tests {
             json!({}),
             json!({"events": {}}),
             json!({"events": {"a": {"subject": "ana"}}}),
+            json!({"sub_id": {"format": "opaque", "id": "1"}, "events": {"a": {"subject": {"text": "Hi"}}}}),
         ] {
+            let before = odd.clone();
             all.respell(&mut odd).unwrap();
+            assert_eq!(odd, before);
         }
+        let old = |family: &str| format!("https://schemas.openid.net/secevent/{family}/event-type/verification");
+        let mut two = json!({"events": {old("sse"): {"state": "a"}, old("ssf"): {"state": "b"}}});
+        assert_eq!(all.respell(&mut two), Err(SetError::EventCount(2)));
     }
 }

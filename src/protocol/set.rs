@@ -8,8 +8,10 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use super::event::{STREAM_UPDATED, VERIFICATION};
 use super::jose::jws::MAX_DEPTH;
 use super::json::{self, JsonError, append};
+use super::legacy::Legacy;
 use super::record::{self, Fault, Record};
 
 /// The JOSE `typ` of a SET (SSF-4.1.1-1).
@@ -157,6 +159,7 @@ pub struct Claims {
     pub txn: Option<String>,
     /// Seconds since 1970.
     pub toe: Option<i64>,
+    /// Null where it is about nobody, which only what was said of streams once may be.
     pub sub_id: Value,
     /// The event type's URI.
     pub event_type: String,
@@ -205,11 +208,14 @@ impl SetError {
 impl Claims {
     /// Reads the claims of a SET in the order of checks that the answer codes follow: issuer, audience, then the rest.
     pub fn parse(bytes: &[u8]) -> Result<Claims, SetError> {
-        Claims::from_value(json::parse_strict(bytes, MAX_DEPTH).map_err(SetError::Json)?)
+        Claims::from_value(
+            json::parse_strict(bytes, MAX_DEPTH).map_err(SetError::Json)?,
+            Legacy::default(),
+        )
     }
 
     /// As [`Claims::parse`], for claims that were brought into shape before.
-    pub fn from_value(claims: Value) -> Result<Claims, SetError> {
+    pub fn from_value(claims: Value, legacy: Legacy) -> Result<Claims, SetError> {
         let Value::Object(claims) = claims else {
             return Err(SetError::NotAnObject);
         };
@@ -232,6 +238,11 @@ impl Claims {
         let sub_id = claims
             .get("sub_id")
             .filter(|sub_id| sub_id.get("format").is_some_and(Value::is_string));
+        // What a transmitter of old says of a stream may be about nobody.
+        let is_about_nobody = legacy.event_uris
+            && !claims.contains_key("sub_id")
+            && [VERIFICATION, STREAM_UPDATED].contains(&event_type.as_str());
+        let sub_id = sub_id.or(is_about_nobody.then_some(&Value::Null));
         Ok(Claims {
             iss,
             jti,

@@ -8,7 +8,7 @@ use crate::protocol::forward::Handed;
 use crate::protocol::received::Received;
 use crate::protocol::set::{Audience, Envelope};
 
-use super::inbox::{self, Stored};
+use super::inbox;
 use super::search::{self, Search};
 
 /// Most events handed over at once, and most bytes of their claims; a single one may be longer.
@@ -23,6 +23,8 @@ const CURSOR: &str = "forwarded";
 pub struct Batch {
     pub events: Vec<Handed>,
     pub upto: i64,
+    /// Stored ones that cannot be read any more, by their numbers: they stay behind.
+    pub unread: Vec<i64>,
 }
 
 /// From here on: what is there already stays.
@@ -47,22 +49,25 @@ pub fn next(sql: &dyn Sql, after: i64, most: u32, audience: &Audience) -> Result
     let mut batch = Batch {
         events: Vec::new(),
         upto: after,
+        unread: Vec::new(),
     };
     let mut bytes = 0;
     for stored in &page.events {
-        let handed = handed(stored, audience);
+        let received = Received::read(&stored.set);
+        let is_unread = received.is_none();
+        let handed = received.and_then(|received| handed(received, stored.at, audience));
         bytes += handed.as_ref().map_or(0, |handed| handed.claims.len());
         if bytes > MAX_BYTES && !batch.events.is_empty() {
             break;
         }
         batch.events.extend(handed);
+        batch.unread.extend(is_unread.then_some(stored.seq));
         batch.upto = stored.seq;
     }
     Ok((batch.upto > after).then_some(batch))
 }
 
-fn handed(stored: &Stored, audience: &Audience) -> Option<Handed> {
-    let received = Received::read(&stored.set)?;
+fn handed(received: Received, at: u64, audience: &Audience) -> Option<Handed> {
     if [event::VERIFICATION, event::STREAM_UPDATED].contains(&received.event_type.as_str()) {
         return None;
     }
@@ -71,7 +76,7 @@ fn handed(stored: &Stored, audience: &Audience) -> Option<Handed> {
         let envelope = Envelope {
             iss: &received.iss,
             jti: &received.jti,
-            iat: i64::try_from(stored.at / 1000).unwrap_or(i64::MAX),
+            iat: i64::try_from(at / 1000).unwrap_or(i64::MAX),
             aud: audience,
             txn: received.txn.as_deref(),
             toe: received.toe,
@@ -155,6 +160,29 @@ mod tests {
         let old = "https://schemas.openid.net/secevent/risc/event-type/verification";
         put(&sql, "w", set(&claims("w", old, 1)));
         assert_eq!(next_ids(&sql, 5, 100), Some((vec![], 6)));
+    }
+
+    /// What the issuer signed for us reaches the owner, whatever its event has for members; what nobody can read is told of.
+    #[test]
+    fn a_subject_of_the_events_own_is_no_reason_to_stay_behind() {
+        let sql = database();
+        for (jti, own) in [
+            ("a", json!({"text": "Hi"})),
+            ("b", json!({"format": "email", "email": "b@c.example"})),
+        ] {
+            let mut claims = claims(jti, TYPE, 1);
+            claims["events"] = json!({TYPE: {"subject": own}});
+            put(&sql, jti, set(&claims));
+        }
+        put(&sql, "c", "not a SET".into());
+        let batch = next(&sql, 0, 10, &Audience::One("a".into())).unwrap().unwrap();
+        let ids: Vec<_> = batch.events.iter().map(|handed| handed.jti.as_str()).collect();
+        assert_eq!((ids, batch.upto, batch.unread), (vec!["a", "b"], 3, vec![3]));
+        let wanted = Search {
+            event_type: Some(TYPE.to_owned()),
+            ..Search::default()
+        };
+        assert_eq!(search::find(&sql, &wanted, 0, 10).unwrap().events.len(), 2);
     }
 
     #[test]

@@ -115,7 +115,7 @@ pub fn accept(token: &Verified, trust: &Trust, now: i64) -> Result<Claims, Error
 fn read(claims: &[u8], legacy: Legacy) -> Result<Claims, SetError> {
     let mut claims = json::parse_strict(claims, MAX_DEPTH).map_err(SetError::Json)?;
     legacy.respell(&mut claims)?;
-    Claims::from_value(claims)
+    Claims::from_value(claims, legacy)
 }
 
 /// What an event says about the stream it came in.
@@ -157,10 +157,12 @@ impl AboutStream {
         }
     }
 
-    /// Whether it may be about this stream and is not out of the blue (SSF-8.1.4.1-4, SSF-8.1.4.1-7, SSF-8.1.4.1-8).
-    pub fn check(&self, ours: Option<&str>, expects: &dyn Fn(&str) -> bool) -> Result<(), ErrorBody> {
+    /// Whether it may be about this stream and is not out of the blue (SSF-8.1.4.1-4, SSF-8.1.4.1-7, SSF-8.1.4.1-8). Of old it did
+    /// not say which stream it is about.
+    pub fn check(&self, ours: Option<&str>, legacy: Legacy, expects: &dyn Fn(&str) -> bool) -> Result<(), ErrorBody> {
         let (Self::Verification { stream_id, .. } | Self::Updated { stream_id, .. }) = self;
-        if ours.is_some_and(|ours| stream_id.as_deref() != Some(ours)) {
+        let names_none = legacy.event_uris && stream_id.is_none();
+        if !names_none && ours.is_some_and(|ours| stream_id.as_deref() != Some(ours)) {
             return Err(refuse(
                 SetErr::InvalidRequest,
                 "sub_id is not the stream of this source",
@@ -310,12 +312,14 @@ mod tests {
         let about = |event_type: &str, event: Value, sub_id: Value| {
             let mut claims = with("sub_id", sub_id);
             claims["events"] = json!({event_type: event});
-            AboutStream::of(&Claims::from_value(claims).unwrap())
+            AboutStream::of(&Claims::from_value(claims, Legacy::default()).unwrap())
         };
         let ours = json!({"format": "opaque", "id": "s1"});
         assert_eq!(about(TYPE, json!({}), ours.clone()), None);
         let judge = |about: Option<AboutStream>| {
-            let checked = about.unwrap().check(Some("s1"), &|state| state == "asked");
+            let checked = about
+                .unwrap()
+                .check(Some("s1"), Legacy::default(), &|state| state == "asked");
             checked.err().map(|error| error.err.to_string())
         };
         for (event, sub_id, expected) in [
@@ -343,6 +347,42 @@ mod tests {
             judge(about(event::STREAM_UPDATED, json!({"status": "paused"}), ours)),
             None
         );
+    }
+
+    /// Google's verification says nothing of whom it is about: the `state` binds it to the question.
+    #[test]
+    fn a_verification_of_old_is_about_nobody_and_still_bound_by_its_state() {
+        let old = "https://schemas.openid.net/secevent/risc/event-type/verification";
+        let judge = |legacy: Legacy, event_type: &str, sub_id: Option<Value>, state: &str| {
+            let mut claims = with("events", json!({event_type: {"state": state}}));
+            claims.as_object_mut().unwrap().remove("sub_id");
+            if let Some(sub_id) = sub_id {
+                claims["sub_id"] = sub_id;
+            }
+            let read = read(claims.to_string().as_bytes(), legacy).ok()?;
+            let about = AboutStream::of(&read)?;
+            about.check(Some("s1"), legacy, &|state| state == "asked").ok()
+        };
+        let lenient = Legacy {
+            event_uris: true,
+            ..Legacy::default()
+        };
+        assert_eq!(judge(lenient, old, None, "asked"), Some(()));
+        assert_eq!(judge(Legacy::ANY, old, None, "asked"), Some(()));
+        assert_eq!(judge(lenient, old, None, "stray"), None);
+        assert_eq!(
+            judge(lenient, old, Some(json!(5)), "asked"),
+            None,
+            "a subject that is none"
+        );
+        let other = json!({"format": "opaque", "id": "s2"});
+        assert_eq!(judge(lenient, old, Some(other), "asked"), None, "of another stream");
+        assert_eq!(
+            judge(lenient, TYPE, None, "asked"),
+            None,
+            "anything else is about somebody"
+        );
+        assert_eq!(judge(Legacy::default(), event::VERIFICATION, None, "asked"), None);
     }
 
     /// SSF-3.6-3, SSF-3.6-4, SSF-3.6-5.

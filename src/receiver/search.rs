@@ -1,4 +1,4 @@
-//! Looking for received events: by type, by subject, by time. What is looked for stands in small columns before the body of
+//! Looking for received events: by type, by subject, by time. What is looked for stands in small columns beside the body of
 //! each event, so that a row is written for an event and none for finding it; a request looks at a bounded number of rows, and
 //! its cursor goes on behind them.
 

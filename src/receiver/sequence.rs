@@ -29,6 +29,13 @@ const MAX_HOLES: usize = 100;
 /// Events after which the state is written down, so that no more of them have to be counted again.
 const CHECKPOINT: i64 = 1000;
 
+/// Events that are read at once: they may be long.
+const AT_ONCE: i64 = 20;
+
+/// A sender at a number up to here has only begun: an early number that comes then was overtaken. Later it is one that counts from
+/// the beginning again.
+const BEGINNING: u64 = 64;
+
 /// Numbers that are missing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Record)]
 pub struct Hole {
@@ -68,17 +75,23 @@ impl Order {
         };
         // One that was never written down begins with what came lately.
         order.upto = order.upto.max(inbox::newest(sql)? - CHECKPOINT);
-        let rows = sql.exec(
-            "SELECT seq, at, body FROM event WHERE seq > ? ORDER BY seq LIMIT ?",
-            &[order.upto.into(), (CHECKPOINT + 1).into()],
-        )?;
-        for row in &rows {
-            let at = u64::try_from(row.int(1)?).unwrap_or(0);
-            if let Some(received) = Received::read(row.text(2)?) {
-                order.count(&received, at);
+        let mut seen = order.upto;
+        loop {
+            let rows = sql.exec(
+                "SELECT seq, at, body FROM event WHERE seq > ? ORDER BY seq LIMIT ?",
+                &[seen.into(), AT_ONCE.into()],
+            )?;
+            if rows.is_empty() {
+                return Ok(order);
+            }
+            for row in &rows {
+                seen = row.int(0)?;
+                let at = u64::try_from(row.int(1)?).unwrap_or(0);
+                if let Some(received) = Received::read(row.text(2)?) {
+                    order.count(&received, at);
+                }
             }
         }
-        Ok(order)
     }
 
     fn save(&mut self, sql: &dyn Sql) -> Result<(), SqlError> {
@@ -128,9 +141,10 @@ impl Order {
         }
         if number >= next {
             sender.last = number;
-        } else if !self.fill(&received.iss, number) && number <= 1 {
-            // It counts from the beginning again.
+        } else if !self.fill(&received.iss, number) && number <= 1 && sender.last > BEGINNING {
+            // It counts from the beginning again: nothing will fill what was missing before.
             sender.last = number;
+            self.holes.retain(|hole| hole.source != sender.source);
         }
         self.senders.push(sender);
     }

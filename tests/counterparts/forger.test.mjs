@@ -196,7 +196,12 @@ test('a key that jose made later is found, and one that is withdrawn is no longe
       return status === 202;
     });
   }
-  const withdrawn = await push(await sign(claims(issuer), ec));
-  assert.notEqual(withdrawn.status, 202);
+  const withdrawn = await sign(claims(issuer), ec);
+  const refused = await eventually('it is refused', async () => {
+    const { status, text } = await push(withdrawn);
+    assert.ok([400, 503].includes(status), `never taken: ${status} ${text}`);
+    return status === 400 && JSON.parse(text);
+  });
+  assert.equal(refused.err, 'invalid_key');
   assert.equal((await inbox()).length, 3);
 });

@@ -128,7 +128,7 @@ fn lower_floors_the_own_room_and_plain_words_may_be_named() {
     );
     check(
         "edge/router.rs",
-        "use crate::receiver; use worker::Env; use web_sys::Request;",
+        "use crate::receiver; use worker::Env; use js_sys::Date;",
         &[],
     );
     check("lib.rs", "use worker::event; use crate::edge;", &[]);
@@ -162,9 +162,9 @@ fn the_platform_is_named_in_edge_only() {
         "wasm_bindgen",
         "web_sys",
         "js_sys",
-        "web_sys",
         "futures_util",
         "getrandom",
+        "percent_encoding",
     ] {
         check("protocol/set.rs", &format!("use {name};"), &[&named(1, name)]);
         check(

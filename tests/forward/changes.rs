@@ -60,6 +60,55 @@ fn forwarding_begins_with_what_comes_next_and_ends_with_its_stream() {
     assert_eq!(chain.arrived_at("/late").len(), 1);
 }
 
+/// The streams that are shown as a source's.
+fn streams_of(chain: &Chain, source: &Source) -> Vec<Value> {
+    let streams = chain.operator().get("/admin/streams", 200);
+    let streams = streams["streams"].as_array().expect("streams").iter();
+    let ours = streams.filter(|stream| stream["client_id"] == json!(source.id));
+    ours.map(|stream| stream["stream_id"].clone()).collect()
+}
+
+#[test]
+fn requests_at_once_make_one_stream_and_none_for_a_source_that_goes() {
+    let chain = Chain::start(soon(), &json!({}));
+    let patch = json!({"forward": {"endpoint_url": chain.endpoint.url("/late")}}).to_string();
+    let headers = [("content-type", "application/json")];
+    let send = |method: &str, source: &Source, body: &str| {
+        let answer = chain
+            .operator()
+            .try_send(method, &source.path(), &headers, body.as_bytes());
+        answer.expect("an answer").status
+    };
+    for _ in 0..3 {
+        let plain = json!({"issuer": chain.transmitter.issuer(), "audience": ACME_AUDIENCE});
+        let source = Source::create(&chain.instance, &plain);
+        let statuses: Vec<u16> = std::thread::scope(|threads| {
+            let sent: Vec<_> = (0..4)
+                .map(|_| threads.spawn(|| send("PATCH", &source, &patch)))
+                .collect();
+            sent.into_iter().map(|sent| sent.join().expect("a status")).collect()
+        });
+        assert!(statuses.contains(&200), "{statuses:?}");
+        assert!(
+            statuses.iter().all(|status| [200, 409].contains(status)),
+            "{statuses:?}"
+        );
+        let shown = chain.operator().get(&source.path(), 200);
+        assert_eq!(streams_of(&chain, &source), [shown["forward"]["stream_id"].clone()]);
+
+        let source = Source::create(&chain.instance, &plain);
+        let (changed, deleted) = std::thread::scope(|threads| {
+            let changed = threads.spawn(|| send("PATCH", &source, &patch));
+            let deleted = threads.spawn(|| send("DELETE", &source, ""));
+            (changed.join().expect("a status"), deleted.join().expect("a status"))
+        });
+        assert!([200, 404].contains(&changed), "{changed}");
+        assert_eq!(deleted, 204);
+        chain.operator().get(&source.path(), 404);
+        assert!(streams_of(&chain, &source).is_empty(), "{changed}");
+    }
+}
+
 #[test]
 fn an_endpoint_a_header_and_a_form_are_changed_one_by_one() {
     let chain = Chain::start(soon(), &json!({"authorization_header": "Bearer one"}));

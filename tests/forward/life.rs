@@ -46,13 +46,15 @@ fn a_paused_stream_keeps_what_it_is_handed() {
     chain.wait_for_ids(&["a1", "b1"]);
 }
 
-/// A change of terms reaches it, and is no reason for the tenant to try for ever.
 #[test]
 fn the_tenants_settings_reach_it() {
     let chain = Chain::start(soon(), &json!({}));
     chain
         .operator()
-        .patch_json("/admin/tenants/default", &json!({"default_subjects": "ALL"}), 200);
+        .patch_json("/admin/tenants/default", &json!({"min_verification_interval": 77}), 200);
+    eventually("the stream has the new terms", || {
+        (chain.health()["configuration"]["min_verification_interval"] == 77).then_some(())
+    });
     chain.receive_all(&["a1"]);
     chain.wait_for_ids(&["a1"]);
     assert_eq!(chain.health()["status"], json!("enabled"));

@@ -14,6 +14,7 @@ use super::transmitter::{Draft, Key};
 use super::wait::DEADLINE;
 
 const VERIFICATION: &str = "https://schemas.openid.net/secevent/ssf/event-type/verification";
+const OLD_VERIFICATION: &str = "https://schemas.openid.net/secevent/risc/event-type/verification";
 
 /// What goes wrong with the next request of a kind.
 #[derive(Clone, Debug)]
@@ -43,6 +44,7 @@ struct State {
     only_one: bool,
     subjects: Vec<Value>,
     answers_verification: bool,
+    verifies_as_of_old: bool,
     /// What polls get, by key; gone when acknowledged or refused.
     outbox: BTreeMap<String, Value>,
     acked: Vec<String>,
@@ -86,6 +88,7 @@ impl SsfTransmitter {
             only_one: false,
             subjects: Vec::new(),
             answers_verification: true,
+            verifies_as_of_old: false,
             outbox: BTreeMap::new(),
             acked: Vec::new(),
             refused: BTreeMap::new(),
@@ -184,6 +187,11 @@ impl SsfTransmitter {
 
     pub fn answer_verification(&self, answer: bool) {
         self.shared.lock().answers_verification = answer;
+    }
+
+    /// Verifies as Google does: by an event of RISC that is about nobody.
+    pub fn verify_as_of_old(&self) {
+        self.shared.lock().verifies_as_of_old = true;
     }
 
     /// Signs with this key from now on, and publishes these.
@@ -379,6 +387,12 @@ fn carry_out(shared: &Arc<Shared>, name: &str, request: &Recorded) -> Reply {
                     .key(state.signing)
                     .claim("sub_id", json!({"format": "opaque", "id": id}))
                     .claim("events", json!({VERIFICATION: {"state": body["state"]}}));
+                let draft = match state.verifies_as_of_old {
+                    true => draft
+                        .without("sub_id")
+                        .claim("events", json!({OLD_VERIFICATION: {"state": body["state"]}})),
+                    false => draft,
+                };
                 send(shared, &mut state, stream, &draft);
             }
             Reply::status(204)

@@ -124,6 +124,16 @@ fn what_is_no_event_of_this_issuer_is_refused_as_a_set_would_be() {
         let answer = line.structured(&event, 400);
         assert_eq!(answer.json()["err"], json!(err), "{event}");
     }
+    // The body is the data, and with it what a signature is over: no header is.
+    for (name, value) in [
+        ("ce-data", good["data"].to_string()),
+        ("ce-data_base64", "e30=".to_owned()),
+    ] {
+        let mut headers = headers_of(&good);
+        headers.push((name.to_owned(), value));
+        let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (&**name, &**value)).collect();
+        assert_eq!(line.send(&headers, "", 400).json()["err"], json!("invalid_request"));
+    }
     // All of a batch, or none.
     let batch = json!([good, without(&good, "id")]).to_string();
     let answer = line.send(&[("content-type", BATCHED)], &batch, 400);

@@ -61,6 +61,7 @@ fn a_hole_is_told_of_and_ends_when_what_was_missing_comes() {
     assert!(detail.contains("7 to 8") && detail.contains(ISSUER), "{detail}");
     let source = &line.show()["sequence_gaps"][0]["source"];
     assert_eq!(source, &json!(ISSUER));
+    assert_eq!(line.show()["health"]["last_gap"], line.show()["sequence_gaps"][0]);
     line.number(8);
     assert_eq!(line.holes(), [(7, 7)]);
     // Another source counts for itself.
@@ -88,4 +89,12 @@ fn the_operator_acknowledges_and_a_restart_forgets_no_hole() {
     line.number(7);
     line.number(9);
     line.wait_for_holes(&[(8, 8)]);
+    assert_eq!(line.show()["health"]["last_gap"]["from"], json!(8));
+    // Where nothing counts any more nothing is missing.
+    let patch = json!({"envelope": "set"});
+    let shown = line.instance.operator().patch_json(&line.source.path(), &patch, 200);
+    assert_eq!(
+        (problem(&shown, "sequence_gap"), &shown["health"]["last_gap"]),
+        (None, &json!(null))
+    );
 }

@@ -6,6 +6,8 @@ use super::{options, until_done};
 use crate::harness::{Instance, Reply, SsfTransmitter};
 use crate::support::{ACME_AUDIENCE, Source};
 
+const DISABLED: &str = "https://schemas.openid.net/secevent/risc/event-type/account-disabled";
+
 #[test]
 fn old_shapes_are_taken_where_the_source_says_so() {
     let instance = Instance::start(options());
@@ -16,8 +18,7 @@ fn old_shapes_are_taken_where_the_source_says_so() {
     };
     let strict = create(json!([]));
     let lenient = create(json!(["subject_in_event", "event_uris", "typ"]));
-    let event = json!({"https://schemas.openid.net/secevent/risc/event-type/account-disabled":
-                       {"subject": {"subject_type": "iss-sub", "iss": "https://idp.example", "sub": "7"}}});
+    let event = json!({DISABLED: {"subject": {"subject_type": "iss-sub", "iss": "https://idp.example", "sub": "7"}}});
     let old = transmitter.draft().without("sub_id").claim("events", event);
     for set in [
         old.clone().sign(),
@@ -36,6 +37,30 @@ fn old_shapes_are_taken_where_the_source_says_so() {
     // SSF-3.1.1-3: two that differ.
     let both = old.claim("sub_id", json!({"format": "opaque", "id": "1"}));
     lenient.push(&instance, &both.sign(), 400);
+    // Who knows of today's place only sees a member of the event, and finds it with all it says.
+    strict.push(&instance, &both.sign(), 202);
+    let path = format!("{}/events?type={}", strict.path(), DISABLED);
+    let found = instance.operator().get(&path, 200);
+    assert_eq!(found["events"][0]["jti"], json!(both.jti()), "{found}");
+    assert_eq!(found["events"][0]["sub_id"], json!({"format": "opaque", "id": "1"}));
+    assert_eq!(found["events"][0]["event"]["subject"]["sub"], json!("7"));
+}
+
+/// Pitfall 9: what Google asks back with.
+#[test]
+fn a_verification_of_old_ends_the_set_up() {
+    let instance = Instance::start(options());
+    for delivery in ["push", "poll"] {
+        let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
+        transmitter.verify_as_of_old();
+        let mut request = super::request(&transmitter, delivery);
+        request["legacy"] = json!(["subject_in_event", "event_uris", "typ"]);
+        let source = Source::create(&instance, &request);
+        until_done(&instance, &source);
+        let verification = &source.inbox(&instance)[0];
+        assert_eq!(verification["sub_id"], json!(null), "it is about nobody");
+        assert!(verification["event"]["state"].is_string());
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{health, options, received, request, until_done, until_no_problem, until_problem, until_received};
-use crate::harness::{Fault, Instance, Key, Reply, SsfTransmitter, eventually};
+use crate::harness::{Draft, Fault, Instance, Key, Reply, SsfTransmitter, eventually};
 use crate::support::{ACME_AUDIENCE, Source};
 
 fn polled(instance: &Instance, transmitter: &SsfTransmitter) -> Source {
@@ -188,12 +188,26 @@ fn a_short_poll_comes_at_its_interval() {
 /// SSF-3.6-3, SSF-3.6-4: acknowledged, counted, and not kept.
 #[test]
 fn what_is_critical_and_not_understood_is_discarded() {
+    for delivery in ["poll", "push"] {
+        critical_by(delivery);
+    }
+}
+
+fn critical_by(delivery: &str) {
     let instance = Instance::start(options());
     let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
     transmitter.metadata("critical_subject_members", json!(["ship"]));
-    let source = polled(&instance, &transmitter);
+    let source = Source::create(&instance, &request(&transmitter, delivery));
+    until_done(&instance, &source);
+    let come = |draft: &Draft| match delivery {
+        "poll" => transmitter.queue(draft),
+        _ => {
+            source.push(&instance, &draft.sign(), 202);
+            draft.jti()
+        }
+    };
     let ship = json!({"format": "complex", "ship": {"format": "opaque", "id": "1"}});
-    transmitter.queue(&transmitter.draft().claim("sub_id", ship.clone()));
+    come(&transmitter.draft().claim("sub_id", ship.clone()));
     eventually("it is acknowledged", || {
         (health(&instance, &source)["discarded"] == json!(1)).then_some(())
     });
@@ -201,7 +215,7 @@ fn what_is_critical_and_not_understood_is_discarded() {
     instance
         .operator()
         .patch_json(&source.path(), &json!({"understood_members": ["ship"]}), 200);
-    let jti = transmitter.queue(&transmitter.draft().claim("sub_id", ship));
+    let jti = come(&transmitter.draft().claim("sub_id", ship));
     until_received(&instance, &source, &[jti]);
     assert!(transmitter.refused().is_empty());
 }

@@ -351,9 +351,13 @@ impl TenantObject {
             .filter(|child| owner.is_none_or(|owner| child.owner == owner))
             .ok_or(Refusal::NotFound)?;
         if kind == Kind::Source {
+            self.alarm.arm(&self.state, now_ms() + REPAIR_AFTER_MS).await;
+        }
+        // From here on nothing is made for it any more.
+        registry::set_state(&self.sql, id, State::Deleting)?;
+        if kind == Kind::Source {
             boxed(self.delete_forwards(id)).await?;
         }
-        registry::set_state(&self.sql, id, State::Deleting)?;
         if !self.busy.borrow_mut().insert(id.to_owned()) {
             // Somebody is at it, or it is just being made: whoever that is, or repair, ends it.
             return Ok(TenantReply::Begun);
@@ -437,7 +441,14 @@ impl TenantObject {
                 again = Some(RETRY_MS);
                 continue;
             }
-            let deleted = self.delete_object(&tenant, &child).await;
+            let forwards = match child.kind {
+                Kind::Source => boxed(self.delete_forwards(&child.id)).await,
+                _ => Ok(()),
+            };
+            let deleted = match forwards {
+                Ok(()) => self.delete_object(&tenant, &child).await,
+                Err(refusal) => Err(refusal),
+            };
             self.busy.borrow_mut().remove(&child.id);
             if self.gone.get() {
                 return Ok(());

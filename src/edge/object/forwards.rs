@@ -24,9 +24,23 @@ use super::stub::{self, ObjectStub};
 use super::tenant::TenantObject;
 
 impl TenantObject {
+    /// Changes where the events of a source go on to, one caller at a time: two would make two streams, and one of them would be
+    /// nobody's.
+    pub(super) async fn change_source(&self, settings: &Settings, change: SourceChange) -> Answer<TenantReply> {
+        let turn = format!("{} forward", change.source_id);
+        if !self.busy.borrow_mut().insert(turn.clone()) {
+            return Err(Refusal::Conflict {
+                detail: "Where the events of this source go on to is just being changed.".to_owned(),
+            });
+        }
+        let changed = boxed(self.change_forward(settings, change)).await;
+        self.busy.borrow_mut().remove(&turn);
+        changed
+    }
+
     /// Changes a source whose events go on to somewhere else from here on, or nowhere. What could be refused is looked at
     /// before anything changes.
-    pub(super) async fn change_source(&self, settings: &Settings, change: SourceChange) -> Answer<TenantReply> {
+    async fn change_forward(&self, settings: &Settings, change: SourceChange) -> Answer<TenantReply> {
         let SourceChange {
             source_id,
             patch,
@@ -132,9 +146,20 @@ impl TenantObject {
             if let Err(refusal) = object.tell(command).await? {
                 return Ok(Err(refusal));
             }
-            Ok(tell_source(&told, Some(forward), None).await)
+            if let Err(refusal) = tell_source(&told, Some(forward), None).await {
+                return Ok(Err(refusal));
+            }
+            Ok(self.still_has(&source.source_id))
         });
         self.create_child(&child, Some(&[]), create).await
+    }
+
+    /// Whether that source is not being deleted: what is made for it now would be nobody's.
+    fn still_has(&self, source_id: &str) -> Answer<()> {
+        self.still_there()?;
+        let child = registry::child(&self.sql, Kind::Source, source_id)?;
+        let stands = child.is_some_and(|child| child.state == State::Active);
+        if stands { Ok(()) } else { Err(Refusal::Gone) }
     }
 
     /// A stream is about to be deleted: if it hands on what a source received, the source hands over nothing any more.

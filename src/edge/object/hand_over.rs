@@ -5,8 +5,10 @@ use std::cell::Cell;
 
 use crate::edge::clock::now_ms;
 use crate::edge::command::{Answer, Refusal, SourceReply, StreamCommand, StreamReply};
+use crate::edge::log::{self, Level};
 use crate::edge::random;
 use crate::protocol::forward::{Forward, Wish};
+use crate::protocol::json::json;
 use crate::receiver::forward::{self, Batch, MAX_EVENTS};
 use crate::receiver::source::Source;
 
@@ -85,9 +87,14 @@ impl SourceObject {
             };
             self.hand_over.cursor.set(Some(after));
             let most = self.hand_over.most.get().unwrap_or(MAX_EVENTS);
-            let Some(Batch { events, upto }) = forward::next(&self.sql, after, most, &source.audience)? else {
+            let next = forward::next(&self.sql, after, most, &source.audience)?;
+            let Some(Batch { events, upto, unread }) = next else {
                 return Ok(None);
             };
+            if !unread.is_empty() {
+                let which = json!({"source_id": source.source_id, "events": unread});
+                log::line(Level::Error, "events_not_readable", which);
+            }
             if events.is_empty() {
                 self.hand_over.cursor.set(Some(upto));
                 continue;

@@ -11,6 +11,7 @@ use crate::protocol::json::json;
 use crate::receiver::intake::AboutStream;
 use crate::receiver::remote::Trouble;
 use crate::receiver::setup::{self, Setup};
+use crate::receiver::source::Source;
 use crate::receiver::watch;
 
 use super::set_up::ours;
@@ -160,10 +161,12 @@ impl SourceObject {
     }
 
     /// Whether what an event says of the stream can be.
-    pub(super) fn check_about(&self, about: &AboutStream, now: u64) -> Answer<()> {
+    pub(super) fn check_about(&self, source: &Source, about: &AboutStream, now: u64) -> Answer<()> {
         let checked = self.with_setup(|setup| {
             let ours = setup.stream.as_ref().map(|stream| stream.stream_id.clone());
-            about.check(ours.as_deref(), &|state| setup.expects(state, now))
+            about.check(ours.as_deref(), source.managed.legacy, &|state| {
+                setup.expects(state, now)
+            })
         })?;
         checked.map_err(|error| {
             let counted = self.count(|tally| tally.refused += 1);

@@ -75,8 +75,12 @@ pub(super) async fn exchange(
     timeout_ms: u32,
     max_body: usize,
 ) -> Result<Heard, Trouble> {
-    let checked = EndpointUrl::parse(url, policy).map_err(|error| Trouble::Refused(format!("{url} {error}")))?;
+    // A query may hold what only the two of us should know.
+    let said = |url: &str| url.split('?').next().unwrap_or_default().to_owned();
+    let checked =
+        EndpointUrl::parse(url, policy).map_err(|error| Trouble::Refused(format!("{} {error}", said(url))))?;
     let url = checked.as_str();
+    let what = format!("{method} {}", said(url));
     let agent = [("user-agent", USER_AGENT.to_owned())];
     let headers = OutgoingHeaders::new(&[headers, &agent].concat());
     let request = Outgoing {
@@ -93,11 +97,10 @@ pub(super) async fn exchange(
             retry_after: answer.header("retry-after"),
             cut: answer.cut,
             body: answer.body,
-            // A query may hold what only the two of us should know.
-            what: format!("{method} {}", url.split('?').next().unwrap_or_default()),
+            what,
         }),
-        Err(NoAnswer::Timeout) => Err(Trouble::later(format!("{method} {url} was not answered in time"))),
-        Err(NoAnswer::Unreachable(why)) => Err(Trouble::later(format!("{url} could not be reached: {why}"))),
+        Err(NoAnswer::Timeout) => Err(Trouble::later(format!("{what} was not answered in time"))),
+        Err(NoAnswer::Unreachable(why)) => Err(Trouble::later(format!("{what} could not be reached: {why}"))),
     }
 }
 

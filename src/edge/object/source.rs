@@ -260,14 +260,16 @@ impl SourceObject {
             None => None,
         };
         // Sealing took its time: the source may be another one now.
-        let (mut source, given) = self.source()?.patched(patch, &policy)?;
+        let before = self.source()?;
+        let (mut source, given) = before.patched(patch, &policy)?;
         source.webhook_secret = webhook_secret.or(source.webhook_secret);
         source.save(&self.sql)?;
         self.keep_secrets(&sealed)?;
         if let Some(subjects) = &given.subjects {
             wanted::replace(&self.sql, subjects)?;
         }
-        if patch.get("sequence_gaps").is_some() {
+        // Where nothing counts any more nothing is missing.
+        if patch.get("sequence_gaps").is_some() || source.envelope != before.envelope {
             self.acknowledge_gaps()?;
         }
         self.put_source(&source).await;
@@ -328,7 +330,7 @@ impl SourceObject {
             // PUSH-2-7: a repeated one is answered as at first, whatever it says.
             && !inbox::is_known(&self.sql, &event.iss, &event.jti)?
         {
-            self.check_about(about, now)?;
+            self.check_about(source, about, now)?;
         }
         let stored = self
             .take_in(source, event, now)

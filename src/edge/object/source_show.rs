@@ -159,6 +159,8 @@ impl SourceObject {
         } else {
             "ok"
         };
+        let mut gaps = self.gaps(source)?;
+        let last_gap = gaps.as_array_mut().and_then(Vec::pop);
         let mut counted = crate::receiver::tally::Tally::default();
         self.count(|tally| counted = *tally)?;
         Ok(json!({
@@ -171,7 +173,7 @@ impl SourceObject {
             "last_event_at": counted.last_event_at,
             "last_verified_at": verified_at,
             "last_poll_at": counted.last_poll_at,
-            "last_gap": Value::Null,
+            "last_gap": last_gap,
         }))
     }
 }

@@ -80,8 +80,8 @@ pub fn attributes_in(headers: &[(String, String)]) -> Result<Map<String, Value>,
             continue;
         };
         let problem = match header::decode(text) {
-            // CE-3.1-1: the header `content-type` is this attribute.
-            _ if name == "datacontenttype" => Problem::UnknownMember,
+            // CE-3.1-1: the header `content-type` is this attribute, and the body is the data.
+            _ if ["datacontenttype", "data", "data_base64"].contains(&name) => Problem::UnknownMember,
             None => Problem::Refused("is not percent-encoded UTF-8"),
             Some(value) => match values.insert(name.to_owned(), Value::String(value)) {
                 None => continue,

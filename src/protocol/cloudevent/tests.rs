@@ -283,6 +283,7 @@ fn faults_in_binary_mode_are_named_by_header() {
             "/ce-datacontenttype",
         ),
         (&[("ce-data", "x")], data(), "/ce-data"),
+        (&[("ce-data_base64", "e30=")], data(), "/ce-data_base64"),
         (&[("ce-my-extension", "x")], data(), "/ce-my-extension"),
         (&[("ce-", "x")], data(), "/ce-"),
         (&[("content-type", "text/plain")], data(), "/content-type"),

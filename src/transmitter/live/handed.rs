@@ -15,7 +15,8 @@ use crate::transmitter::forward::delivery;
 
 impl Live {
     /// Takes over what the source received, in its order. What is here already is passed over: the source could not note that
-    /// it had handed it over. A disabled stream takes nothing, and what it is given is gone (SSF-8.1.2.1-3).
+    /// it had handed it over. A disabled stream takes nothing, and what it is given is gone (SSF-8.1.2.1-3). Returns how many
+    /// of them are here now.
     pub fn hand(&mut self, sql: &dyn Sql, events: &[Handed], now: u64) -> Result<usize, AppendError> {
         if self.stream.wishes.status() == Status::Disabled {
             return Ok(0);
@@ -41,7 +42,9 @@ impl Live {
         if !items.is_empty() {
             self.set_next_number(sql, number)?;
         }
-        Ok(items.len())
+        // Those that were here before count, too: whoever handed them over may have heard nothing because this object died,
+        // and with it the alarm that would have delivered them.
+        Ok(events.len())
     }
 
     pub(super) fn set_next_number(&mut self, sql: &dyn Sql, next: u64) -> Result<(), SqlError> {
@@ -162,16 +165,18 @@ mod tests {
         let sql = TestSql::default();
         let mut stream = live(&sql, 100);
         let first = [handed("1", "a"), handed("2", "b"), handed("1", "a")];
-        assert_eq!(stream.hand(&sql, &first, NOW).unwrap(), 2);
+        assert_eq!(stream.hand(&sql, &first, NOW).unwrap(), 3);
         // The source died before it noted it, and so did the stream.
         let mut stream = Live::load(&sql, rules(100), NOW).unwrap().unwrap();
         let again = [handed("1", "a"), handed("2", "b"), handed("3", "a")];
-        assert_eq!(stream.hand(&sql, &again, NOW + 1).unwrap(), 1);
+        assert_eq!(stream.hand(&sql, &again, NOW + 1).unwrap(), 3);
         let expected = [(1, "1".into()), (2, "2".into()), (3, "3".into())];
         assert_eq!(queued(&sql, &mut stream), expected);
         let lanes: Vec<_> = stream.outbox.window().map(|item| item.lane).collect();
         assert!(lanes[0] == lanes[2] && lanes[0] != lanes[1], "a lane for each subject");
-        assert_eq!(stream.hand(&sql, &again, NOW + 1).unwrap(), 0);
+        // Nothing new: but what is here may still wait for an alarm.
+        assert_eq!(stream.hand(&sql, &again, NOW + 1).unwrap(), 3);
+        assert_eq!(queued(&sql, &mut stream).len(), 3);
     }
 
     #[test]
