@@ -20,6 +20,7 @@ mod inbox;
 mod letters;
 mod look_after;
 mod manage;
+mod missing;
 mod poll_in;
 mod remote;
 mod set_up;

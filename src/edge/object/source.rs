@@ -84,6 +84,8 @@ pub struct SourceObject {
     pub(super) watch_again: Cell<u64>,
     /// With whether it changed since it was written.
     pub(super) tally: RefCell<Option<(Tally, bool)>>,
+    /// When what nothing but the tally knows was written down last.
+    pub(super) told_at: Seldom,
 }
 
 impl DurableObject for SourceObject {
@@ -114,6 +116,7 @@ impl DurableObject for SourceObject {
             poller: RefCell::default(),
             watch_again: Cell::default(),
             tally: RefCell::default(),
+            told_at: Seldom::default(),
         }
     }
 
@@ -181,7 +184,7 @@ impl SourceObject {
                 }
                 Ok(SourceReply::View(Box::new(view)))
             }
-            SourceCommand::RefreshKeys => boxed(self.refresh_keys()).await,
+            SourceCommand::KeysFor { kid, alg } => boxed(self.keys_for(kid.as_deref(), &alg)).await,
             SourceCommand::Change { patch } => boxed(self.change(&patch)).await,
             SourceCommand::Handshake(asker) => boxed(self.asked(*asker)).await,
             SourceCommand::Grants => self.grants(),
@@ -215,8 +218,10 @@ impl SourceObject {
                     true => (tally.discarded, tally.last_event_at) = (tally.discarded + 1, Some(now)),
                     false => tally.refused += 1,
                 })?;
+                self.write_tally_seldom()?;
                 Ok(SourceReply::Done)
             }
+            SourceCommand::Sweep => Ok(SourceReply::Done),
             managing => boxed(self.manage_source(managing)).await,
         }
     }
@@ -305,6 +310,9 @@ impl SourceObject {
                 outcome = StoreOutcome::Stored;
             }
         }
+        if outcome == StoreOutcome::Duplicate {
+            self.write_tally_seldom()?;
+        }
         self.arrived(&source).await?;
         // A callback may have set the alarm for earlier; it looks after the events, too.
         if self.alarm.at().is_none() && !self.run.is_on() {
@@ -323,6 +331,8 @@ impl SourceObject {
         about: Option<&AboutStream>,
         now: u64,
     ) -> Answer<StoreOutcome> {
+        // What is in the inbox already has to be counted before what comes now.
+        self.tally()?;
         let about = about.filter(|_| source.is_managed());
         if let Some(about) = about
             // PUSH-2-7: a repeated one is answered as at first, whatever it says.
@@ -334,6 +344,10 @@ impl SourceObject {
             .take_in(source, event, now)
             .map_err(Refusal::from)
             .and_then(|outcome| {
+                self.count(|tally| match outcome {
+                    StoreOutcome::Stored => (tally.received, tally.last_event_at) = (tally.received + 1, Some(now)),
+                    StoreOutcome::Duplicate => tally.duplicates += 1,
+                })?;
                 if let (Some(about), StoreOutcome::Stored) = (about, outcome) {
                     self.heed(about, now)?;
                 }
@@ -343,10 +357,7 @@ impl SourceObject {
             // Half of a change must not stay: what is not committed goes with this life of the object.
             abort(&self.state, "a fault while storing");
         })?;
-        self.count(|tally| match outcome {
-            StoreOutcome::Stored => (tally.received, tally.last_event_at) = (tally.received + 1, Some(now)),
-            StoreOutcome::Duplicate => tally.duplicates += 1,
-        })?;
+        self.write_long_tally()?;
         Ok(outcome)
     }
 

@@ -159,8 +159,7 @@ impl SourceObject {
         } else {
             "ok"
         };
-        let mut counted = crate::receiver::tally::Tally::default();
-        self.count(|tally| counted = *tally)?;
+        let counted = self.tally()?;
         Ok(json!({
             "state": state,
             "problems": problems.to_json(),
