@@ -17,6 +17,7 @@ mod exchange;
 mod forwards;
 mod hand_over;
 mod inbox;
+mod keep;
 mod letters;
 mod look_after;
 mod manage;
