@@ -577,8 +577,13 @@ pub enum SourceCommand {
     Handshake(Box<Asker>),
     Grants,
     Decide(Decision),
-    /// Fetches the issuer's keys, unless that was done a moment ago.
-    RefreshKeys,
+    /// Fetches the issuer's keys for a token whose key is not among the known ones, unless that was done a moment ago.
+    KeysFor {
+        kid: Option<String>,
+        alg: String,
+    },
+    /// Nothing: that somebody asks lets it look whether its alarm is as it should be.
+    Sweep,
     /// Where its events go on to. None: nowhere any more, if they went to `instead_of`.
     Forward {
         forward: Option<Forward>,

@@ -267,9 +267,14 @@ pub fn no_store() -> HeaderMap {
     headers
 }
 
-fn json_with(status: StatusCode, mut headers: HeaderMap, value: &Value) -> Response {
+/// An answer with what is JSON already.
+pub fn json_text(status: StatusCode, mut headers: HeaderMap, text: String) -> Response {
     headers.insert(header::CONTENT_TYPE, "application/json");
-    Response::new(status, headers, value.to_string())
+    Response::new(status, headers, text)
+}
+
+fn json_with(status: StatusCode, headers: HeaderMap, value: &Value) -> Response {
+    json_text(status, headers, value.to_string())
 }
 
 fn challenge(headers: &mut HeaderMap, value: Option<String>) {

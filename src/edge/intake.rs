@@ -39,7 +39,10 @@ pub async fn judge(
     began: u64,
 ) -> Result<Result<Judged, ErrorBody>, CryptoError> {
     let found = now_ms();
-    let imported = crypto::verifying_key(&key.public, key.alg).await?;
+    // What looks like a key, and is none, is the issuer's fault: it must not hold up what is signed with others.
+    let Ok(imported) = crypto::verifying_key(&key.public, key.alg).await else {
+        return Ok(Err(intake::key_unusable()));
+    };
     let input = token.signing_input.as_bytes();
     if !crypto::verify(&imported, key.alg, &token.signature, input).await? {
         return Ok(Err(intake::signature_refused()));

@@ -73,7 +73,7 @@ pub const TABLE: &[Setting] = &[
     row("VERIFICATION_WAIT_S", "600", "s", "A verification event that did not come by then is reported as a problem of the source."),
     row("SETUP_AGAIN_S", "3600", "s", "A step of a source's set-up that the transmitter refused is tried again after this."),
     row("REMOTE_TIMEOUT_MS", "10000", "ms", "A transmitter that has not answered a request of a source by then is asked again later; polls apart."),
-    row("POLL_TIMEOUT_MS", "60000", "ms", "A poll of a source without a complete answer by then has failed. Longer than transmitters hold one."),
+    row("POLL_TIMEOUT_MS", "60000", "ms", "A poll of a source without a complete answer by then is given up, and followed by one that wants an answer at once."),
     row("POLL_IDLE_MS", "5000", "ms", "A transmitter that holds no polls is polled again after this when it has nothing, and then ever more seldom up to a minute."),
     row("LEAVE_BEHIND_S", "86400", "s", "A deleted source whose transmitter does not let go of the stream for this long is left behind there."),
     row("KEY_REFETCH_MS", "60000", "ms", "A source's issuer is asked for its keys at most this often."),

@@ -4,7 +4,7 @@
 //! (SSF-3.3-4, SUBID-R-3). Also here: the comparison of a `Content-Type` header with a media type.
 
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 
 use serde::Serialize;
@@ -39,6 +39,17 @@ pub struct JsonError {
 ///
 /// A scalar has depth 0, an object or array one more than its deepest member; more than `max_depth` is refused.
 pub fn parse_strict(bytes: &[u8], max_depth: usize) -> Result<Value, JsonError> {
+    parse(bytes, max_depth, Order::Any)
+}
+
+/// The same; and the names in the object that is the member `within`, in the order of the text, which a `Value` does not keep.
+pub fn parse_in_order(bytes: &[u8], max_depth: usize, within: &str) -> Result<(Value, Vec<String>), JsonError> {
+    let names = RefCell::default();
+    let value = parse(bytes, max_depth, Order::Within(within, &names))?;
+    Ok((value, names.into_inner()))
+}
+
+fn parse(bytes: &[u8], max_depth: usize, order: Order<'_>) -> Result<Value, JsonError> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
         let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
@@ -53,6 +64,7 @@ pub fn parse_strict(bytes: &[u8], max_depth: usize) -> Result<Value, JsonError> 
     let strict = Strict {
         depth_left: max_depth,
         problem: &own_problem,
+        order,
     };
     strict
         .deserialize(&mut reader)
@@ -242,12 +254,23 @@ pub(super) fn write_scalar<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) 
     let _ = serde_json::to_writer(out, value);
 }
 
+/// Whose names are wanted in the order of the text.
+#[derive(Clone, Copy)]
+enum Order<'a> {
+    Any,
+    /// Those in the member of this name.
+    Within(&'a str, &'a RefCell<Vec<String>>),
+    /// Those of this object.
+    Here(&'a RefCell<Vec<String>>),
+}
+
 /// Builds a `Value` while watching depth and names. The first own complaint is left in `problem`, because the reader's
 /// error type carries only text.
 #[derive(Clone, Copy)]
 struct Strict<'a> {
     depth_left: usize,
     problem: &'a Cell<Option<JsonProblem>>,
+    order: Order<'a>,
 }
 
 impl<'a> Strict<'a> {
@@ -258,7 +281,11 @@ impl<'a> Strict<'a> {
 
     fn deeper<E: serde::de::Error>(self) -> Result<Strict<'a>, E> {
         match self.depth_left.checked_sub(1) {
-            Some(depth_left) => Ok(Strict { depth_left, ..self }),
+            Some(depth_left) => Ok(Strict {
+                depth_left,
+                order: Order::Any,
+                ..self
+            }),
             None => Err(self.refuse(JsonProblem::TooDeep)),
         }
     }
@@ -325,7 +352,15 @@ impl<'de> Visitor<'de> for Strict<'_> {
             if members.contains_key(&name) {
                 return Err(self.refuse(JsonProblem::DuplicateMember));
             }
-            let member = access.next_value_seed(inner)?;
+            let order = match self.order {
+                Order::Within(within, names) if within == name => Order::Here(names),
+                Order::Here(names) => {
+                    names.borrow_mut().push(name.clone());
+                    Order::Any
+                }
+                _ => Order::Any,
+            };
+            let member = access.next_value_seed(Strict { order, ..inner })?;
             members.insert(name, member);
         }
         Ok(Value::Object(members))
@@ -384,6 +419,28 @@ mod tests {
         }
         assert_eq!(problem(b"\"\xff\"", 8), Some(NotUtf8));
         assert_eq!(problem(b"{\"a\":\"\xc0\xaf\"}", 8), Some(NotUtf8));
+    }
+
+    #[test]
+    fn the_order_of_the_text_is_known_where_it_is_wanted() {
+        let names = |text: &str| parse_in_order(text.as_bytes(), 8, "sets").map(|(_, names)| names.join(" "));
+        for (text, expected) in [
+            (
+                r#"{"x":{"q":1},"sets":{"b":{"z":1,"sets":{"y":2}},"\u0061":2,"c":3},"p":4}"#,
+                "b a c",
+            ),
+            (r#"{"sets":[{"b":1}]}"#, ""),
+            (r#"{"sets":"b"}"#, ""),
+            (r#"[{"sets":{"b":1}}]"#, ""),
+            ("{}", ""),
+        ] {
+            assert_eq!(names(text).as_deref(), Ok(expected), "{text}");
+            assert_eq!(
+                parse_in_order(text.as_bytes(), 8, "sets").unwrap().0,
+                parse_strict(text.as_bytes(), 8).unwrap()
+            );
+        }
+        assert!(names(r#"{"sets":{"a":1,"a":2}}"#).is_err());
     }
 
     #[test]

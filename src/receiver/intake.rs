@@ -83,6 +83,11 @@ pub fn key_refused(error: &KeyError) -> ErrorBody {
     refuse(SetErr::InvalidKey, error)
 }
 
+/// What a key that cannot be used, such as a point that is not on its curve, is called on the wire.
+pub fn key_unusable() -> ErrorBody {
+    refuse(SetErr::InvalidKey, "the key that the token names cannot be used")
+}
+
 /// What a signature that does not verify is called on the wire.
 pub fn signature_refused() -> ErrorBody {
     refuse(

@@ -7,6 +7,7 @@ pub mod inbox;
 pub mod intake;
 pub mod keys;
 pub mod managed;
+pub mod missing;
 pub mod poller;
 pub mod remote;
 pub mod search;

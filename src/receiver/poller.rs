@@ -3,16 +3,21 @@
 //! Acknowledgements live in memory only: whatever was stored and not acknowledged before a crash comes again, is found to be
 //! there, and is acknowledged then (POLL-R-21).
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::delivery::retry::RetryPolicy;
 use crate::protocol::json::{self, json};
 use crate::protocol::push::ErrorBody;
+use crate::protocol::record::Record;
 
 use super::remote::Trouble;
 
 /// SETs that are asked for at once; fewer where an answer did not fit.
 const MOST_EVENTS: u32 = 100;
+
+/// So many entries of one answer are looked at: `maxEvents` is a wish, and whoever does not heed it sends the rest again.
+const MOST_READ: usize = 2 * MOST_EVENTS as usize;
 
 /// An empty answer to a long poll that comes sooner than this, so often in a row, comes from a transmitter that does not hold.
 const HELD_MS: u64 = 1000;
@@ -33,6 +38,24 @@ pub struct Request {
 /// What an answer held: SETs by the key they came under, in its order, and `None` for what is no SET at all.
 pub type Sets = Vec<(String, Option<String>)>;
 
+/// A wait so long outlives the object in memory, and has to be known to the next life.
+const LONG_MS: u64 = 5_000;
+
+/// What a later life of the object has to know of the loop: without it each would begin by asking at once, and count its
+/// failures from none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Record)]
+pub struct Pace {
+    #[serde(default)]
+    pub failures: u32,
+    #[serde(default)]
+    pub quick: u32,
+    #[serde(default)]
+    pub waits: u32,
+    /// Unix milliseconds.
+    #[serde(default)]
+    pub next_at: u64,
+}
+
 /// How polls are spaced.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
@@ -49,10 +72,9 @@ pub struct Poller {
     errs: Vec<(String, ErrorBody)>,
     more: bool,
     most: u32,
-    quick: u32,
-    waits: u32,
-    pub failures: u32,
-    next_at: u64,
+    pace: Pace,
+    /// The pace is known: that of the life before this one, or a new one.
+    is_known: bool,
 }
 
 impl Default for Poller {
@@ -62,10 +84,8 @@ impl Default for Poller {
             errs: Vec::new(),
             more: false,
             most: MOST_EVENTS,
-            quick: 0,
-            waits: 0,
-            failures: 0,
-            next_at: 0,
+            pace: Pace::default(),
+            is_known: false,
         }
     }
 }
@@ -73,12 +93,31 @@ impl Default for Poller {
 impl Poller {
     /// When to poll next, in Unix milliseconds.
     pub fn due(&self) -> u64 {
-        self.next_at
+        self.pace.next_at
+    }
+
+    /// How many polls failed in a row.
+    pub fn failures(&self) -> u32 {
+        self.pace.failures
+    }
+
+    /// Goes on at this pace, unless there is one already.
+    pub fn go_on(&mut self, pace: Pace) {
+        if !self.is_known {
+            (self.pace, self.is_known) = (pace, true);
+        }
+    }
+
+    /// The pace as it is kept: that of a loop in which all is well is none. Nothing where it is not known.
+    pub fn kept(&self, now: u64) -> Option<Pace> {
+        let waits = self.pace.failures > 0 || self.pace.next_at > now.saturating_add(LONG_MS);
+        self.is_known
+            .then(|| Some(self.pace).filter(|_| waits).unwrap_or_default())
     }
 
     /// What was learnt of the transmitter's pace is forgotten: the poll's settings changed.
     pub fn start_over(&mut self) {
-        (self.next_at, self.failures, self.quick, self.waits) = (0, 0, 0, 0);
+        (self.pace, self.is_known) = (Pace::default(), true);
     }
 
     /// This SET is stored: it is acknowledged with the next request.
@@ -92,7 +131,7 @@ impl Poller {
     }
 
     pub fn request(&self, rules: &Rules) -> Request {
-        let at_once = self.more || rules.interval_ms > 0 || self.quick >= QUICK_ANSWERS;
+        let at_once = self.more || rules.interval_ms > 0 || self.pace.quick >= QUICK_ANSWERS;
         let mut body = Map::new();
         body.insert("maxEvents".to_owned(), json!(self.most));
         body.insert("returnImmediately".to_owned(), json!(at_once));
@@ -127,7 +166,7 @@ impl Poller {
         self.errs.drain(..request.errs.min(self.errs.len()));
         if cut && self.most > 1 {
             self.most /= 2;
-            (self.more, self.next_at) = (true, now);
+            (self.more, self.pace.next_at) = (true, now);
             return Ok(Sets::new());
         }
         if cut {
@@ -135,18 +174,18 @@ impl Poller {
         }
         let (sets, more) =
             read(body).ok_or_else(|| Trouble::later("answered a poll with something that is no poll response"))?;
-        self.failures = 0;
+        self.pace.failures = 0;
         self.most = MOST_EVENTS;
         self.more = more;
         let held = !request.at_once && now.saturating_sub(sent_at) >= HELD_MS;
         if sets.is_empty() && rules.interval_ms > 0 && !more {
-            self.next_at = now.saturating_add(rules.interval_ms);
+            self.pace.next_at = now.saturating_add(rules.interval_ms);
         } else if sets.is_empty() && !held {
             self.nothing_new(rules, now);
         } else {
-            self.next_at = now;
+            self.pace.next_at = now;
             if held {
-                (self.quick, self.waits) = (0, 0);
+                self.something_new();
             }
         }
         Ok(sets)
@@ -154,44 +193,58 @@ impl Poller {
 
     /// The answer held something that was not there before.
     pub fn something_new(&mut self) {
-        (self.quick, self.waits) = (0, 0);
+        (self.pace.quick, self.pace.waits) = (0, 0);
+    }
+
+    /// A long poll was held for longer than we wait. RFC 8936 leaves that to the transmitter, so it is no failure; but what the
+    /// request carried may not have arrived, and the transmitter may be gone: the next one wants an answer at once.
+    pub fn held_too_long(&mut self, now: u64) {
+        self.something_new();
+        (self.more, self.pace.next_at) = (true, now);
     }
 
     /// The answer came at once, and held nothing, or nothing but what was there already: a transmitter that goes on like that
     /// must not keep us busy.
     pub fn nothing_new(&mut self, rules: &Rules, now: u64) {
-        self.quick += 1;
-        self.next_at = now;
-        if self.quick >= QUICK_ANSWERS {
-            let wait = rules.idle_ms.saturating_mul(1 << self.waits.min(16));
-            self.waits += 1;
-            self.next_at = now.saturating_add(wait.min(MOST_WAIT_MS.max(rules.idle_ms)));
+        let pace = &mut self.pace;
+        pace.quick += 1;
+        pace.next_at = now;
+        if pace.quick >= QUICK_ANSWERS {
+            let wait = rules.idle_ms.saturating_mul(1 << pace.waits.min(16));
+            pace.waits += 1;
+            pace.next_at = now.saturating_add(wait.min(MOST_WAIT_MS.max(rules.idle_ms)));
         }
     }
 
     /// There was no answer, or one that is none. What it should have carried goes with the next request.
     pub fn failed(&mut self, trouble: &Trouble, rules: &Rules, draw: f64, now: u64) {
-        self.failures += 1;
-        let wait = rules.retry.backoff_ms(self.failures, draw).max(rules.retry.base_ms / 2);
+        self.pace.failures += 1;
+        let wait = rules
+            .retry
+            .backoff_ms(self.pace.failures, draw)
+            .max(rules.retry.base_ms / 2);
         let not_before = match trouble {
             Trouble::Later { not_before, .. } => not_before.unwrap_or(0),
             // Only a change helps.
             _ => now.saturating_add(rules.retry.cap_ms),
         };
-        self.next_at = not_before.max(now.saturating_add(wait));
+        self.pace.next_at = not_before.max(now.saturating_add(wait));
     }
 
     /// Something of our own has to come first, such as a key: what was not acknowledged comes again.
     pub fn hold_until(&mut self, at: u64) {
-        self.next_at = self.next_at.max(at);
+        self.pace.next_at = self.pace.next_at.max(at);
         self.more = true;
     }
 }
 
 /// Reads a poll response in any shape that peers send it: `sets` may be missing or null, `moreAvailable` may be a text or a number
-/// (pitfall 3); an entry that is no text is a SET that cannot be parsed.
+/// (pitfall 3); an entry that is no text is a SET that cannot be parsed. Nothing at all is what some have who have no SETs.
 fn read(body: &[u8]) -> Option<(Sets, bool)> {
-    let body: Value = json::parse_strict(body, 8).ok()?;
+    if body.trim_ascii().is_empty() {
+        return Some((Sets::new(), false));
+    }
+    let (body, order) = json::parse_in_order(body, 8, "sets").ok()?;
     let members = body.as_object()?;
     let more = match members.get("moreAvailable") {
         Some(Value::Bool(more)) => *more,
@@ -203,177 +256,15 @@ fn read(body: &[u8]) -> Option<(Sets, bool)> {
         None | Some(Value::Null) => return Some((Sets::new(), more)),
         Some(sets) => sets.as_object()?,
     };
-    let text = |set: &Value| set.as_str().map(str::to_owned);
-    Some((sets.iter().map(|(key, set)| (key.clone(), text(set))).collect(), more))
+    // A JSON object has no order; but the text has one, and it is the only one that there is (SET-5.3-1).
+    let mut read = Sets::new();
+    for key in order.into_iter().take(MOST_READ) {
+        let set = sets.get(&key).and_then(Value::as_str).map(str::to_owned);
+        read.push((key, set));
+    }
+    Some((read, more))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::protocol::set::SetErr;
-    use serde_json::json;
-
-    const RULES: Rules = Rules {
-        interval_ms: 0,
-        idle_ms: 5000,
-        retry: RetryPolicy {
-            base_ms: 1000,
-            cap_ms: 300_000,
-            give_up_after_ms: 0,
-            give_up_attempts: 0,
-        },
-    };
-
-    fn body(request: &Request) -> Value {
-        serde_json::from_str(&request.body).unwrap()
-    }
-
-    /// Answers the next request with this after `took` milliseconds; returns the keys.
-    fn turn(poller: &mut Poller, rules: &Rules, answer: &str, took: u64, now: u64) -> Vec<String> {
-        let request = poller.request(rules);
-        let sets = poller
-            .answered(&request, answer.as_bytes(), false, rules, now - took, now)
-            .unwrap();
-        sets.into_iter().map(|(key, _)| key).collect()
-    }
-
-    /// POLL-R-20, POLL-R-23, POLL-2.4.1-1.
-    #[test]
-    fn acks_are_kept_until_a_request_with_them_was_answered() {
-        let mut poller = Poller::default();
-        assert_eq!(
-            body(&poller.request(&RULES)),
-            json!({"maxEvents": 100, "returnImmediately": false})
-        );
-        assert_eq!(
-            turn(&mut poller, &RULES, r#"{"sets":{"a":"x.y.z","b":5}}"#, 0, 10),
-            ["a", "b"]
-        );
-        poller.ack("a");
-        poller.refuse("b", ErrorBody::new(SetErr::InvalidRequest, "no"));
-        let request = poller.request(&RULES);
-        assert_eq!(body(&request)["ack"], json!(["a"]));
-        assert_eq!(
-            body(&request)["setErrs"],
-            json!({"b": {"err": "invalid_request", "description": "no"}})
-        );
-        poller.failed(&Trouble::later("503"), &RULES, 1.0, 20);
-        assert_eq!(poller.due(), 1020);
-        assert_eq!(poller.request(&RULES), request, "once more with the same");
-        poller.ack("c");
-        poller.answered(&request, b"{}", false, &RULES, 0, 2000).unwrap();
-        assert_eq!(
-            body(&poller.request(&RULES))["ack"],
-            json!(["c"]),
-            "what came meanwhile stays"
-        );
-    }
-
-    /// Pitfall 3.
-    #[test]
-    fn every_shape_of_more_available_and_of_no_sets_is_read() {
-        for (answer, more) in [
-            (r#"{"sets":{},"moreAvailable":true}"#, true),
-            (r#"{"sets":{},"moreAvailable":"true"}"#, true),
-            (r#"{"sets":{},"moreAvailable":1}"#, true),
-            (r#"{"sets":null,"moreAvailable":"false"}"#, false),
-            (r#"{"moreAvailable":{}}"#, false),
-            (r#"{"sets":{},"moreAvailable":null}"#, false),
-            ("{}", false),
-        ] {
-            let mut poller = Poller::default();
-            assert!(turn(&mut poller, &RULES, answer, 0, 10).is_empty());
-            assert_eq!(poller.request(&RULES).at_once, more, "{answer}");
-        }
-        for answer in ["", "[]", "null", "<html>", r#"{"sets":[]}"#, r#"{"sets":"x"}"#] {
-            let mut poller = Poller::default();
-            let request = poller.request(&RULES);
-            assert!(
-                poller
-                    .answered(&request, answer.as_bytes(), false, &RULES, 0, 10)
-                    .is_err(),
-                "{answer}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_transmitter_that_does_not_hold_is_asked_less_and_less_until_something_comes() {
-        let mut poller = Poller::default();
-        let mut now = 0;
-        let mut waits = Vec::new();
-        for _ in 0..8 {
-            turn(&mut poller, &RULES, "{}", 0, now);
-            waits.push(poller.due() - now);
-            now = poller.due();
-        }
-        assert_eq!(waits, [0, 0, 5000, 10_000, 20_000, 40_000, 60_000, 60_000]);
-        turn(&mut poller, &RULES, r#"{"sets":{"a":"x"}}"#, 0, now);
-        poller.something_new();
-        assert_eq!((poller.due(), poller.request(&RULES).at_once), (now, false));
-        let mut busy = Poller::default();
-        for _ in 0..3 {
-            turn(&mut busy, &RULES, r#"{"sets":{},"moreAvailable":true}"#, 0, now);
-        }
-        assert_eq!(
-            busy.due(),
-            now + 5000,
-            "more that never comes is no reason to ask all the time"
-        );
-        let mut held = Poller::default();
-        for _ in 0..10 {
-            now += 25_000;
-            turn(&mut held, &RULES, "{}", 25_000, now);
-            assert_eq!((held.due(), held.request(&RULES).at_once), (now, false));
-        }
-    }
-
-    #[test]
-    fn short_polls_go_on_until_nothing_is_left_and_then_wait() {
-        let rules = Rules {
-            interval_ms: 30_000,
-            ..RULES
-        };
-        let mut poller = Poller::default();
-        assert!(poller.request(&rules).at_once);
-        turn(&mut poller, &rules, r#"{"sets":{"a":"x"}}"#, 0, 10);
-        assert_eq!(poller.due(), 10);
-        turn(&mut poller, &rules, "{}", 0, 20);
-        assert_eq!(poller.due(), 30_020);
-    }
-
-    #[test]
-    fn failures_back_off_and_named_times_are_obeyed() {
-        let mut poller = Poller::default();
-        for (n, expected) in [(1, 1000), (2, 2000), (3, 4000)] {
-            poller.failed(&Trouble::later(""), &RULES, 1.0, 0);
-            assert_eq!((poller.failures, poller.due()), (n, expected));
-        }
-        poller.failed(
-            &Trouble::Later {
-                detail: String::new(),
-                not_before: Some(90_000),
-            },
-            &RULES,
-            1.0,
-            0,
-        );
-        assert_eq!(poller.due(), 90_000);
-        poller.failed(&Trouble::Refused(String::new()), &RULES, 0.0, 0);
-        assert_eq!(poller.due(), 300_000);
-        poller.failed(&Trouble::later(""), &RULES, 0.0, 0);
-        assert_eq!(poller.due(), 500, "never at once");
-    }
-
-    #[test]
-    fn an_answer_that_does_not_fit_is_asked_for_in_smaller_pieces() {
-        let mut poller = Poller::default();
-        for expected in [50, 25, 12, 6, 3, 1] {
-            let request = poller.request(&RULES);
-            assert!(poller.answered(&request, b"{", true, &RULES, 0, 10).unwrap().is_empty());
-            assert_eq!(body(&poller.request(&RULES))["maxEvents"], json!(expected));
-        }
-        let request = poller.request(&RULES);
-        assert!(poller.answered(&request, b"{", true, &RULES, 0, 10).is_err());
-    }
-}
+#[path = "poller_tests.rs"]
+mod tests;

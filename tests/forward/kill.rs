@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use crate::harness::{Reply, eventually};
+use crate::handshake::consent;
+use crate::harness::{Reply, ScriptedReceiver, eventually};
+
+use crate::support::lose_alarms;
 
 use super::{Chain, of_subject, soon};
 
@@ -92,4 +95,20 @@ fn a_source_that_was_cut_off_hands_over_when_it_wakes() {
     // Nobody sends anything that would wake it.
     let arrived = chain.wait_for_ids(&["a1", "a2"]);
     assert!(arrived.len() <= 3, "{arrived:?}");
+}
+
+/// Pitfall 19: whoever asks for the source sets an alarm again that was lost, though nobody manages its stream.
+#[test]
+fn a_source_whose_alarm_was_lost_hands_over_when_somebody_asks() {
+    let endpoint = ScriptedReceiver::start();
+    endpoint.otherwise_consent(Reply::status(503));
+    let mut chain = Chain::to(endpoint, soon().set("OUTBOX_EVENTS", 1), &json!({}));
+    chain.receive_all(&["a1", "b1"]);
+    eventually("one waits in the source", || chain.problem("forward_waiting"));
+    chain.instance.kill();
+    lose_alarms(&chain.instance, "SourceObject");
+    chain.endpoint.otherwise_consent(consent("*"));
+    chain.instance.restart();
+    assert_eq!(chain.source.jtis(&chain.instance), ["a1", "b1"]);
+    chain.wait_for_ids(&["a1", "b1"]);
 }

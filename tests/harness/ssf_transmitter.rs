@@ -32,6 +32,8 @@ struct State {
     audience: String,
     metadata: Value,
     published: Vec<Key>,
+    /// Published as it is, beside those.
+    odd_key: Option<Value>,
     signing: Key,
     /// Method and path, in order.
     faults: Vec<(String, Fault)>,
@@ -45,8 +47,8 @@ struct State {
     subjects: Vec<Value>,
     answers_verification: bool,
     verifies_as_of_old: bool,
-    /// What polls get, by key; gone when acknowledged or refused.
-    outbox: BTreeMap<String, Value>,
+    /// What polls get, by key and in this order; gone when acknowledged or refused.
+    outbox: Vec<(String, Value)>,
     acked: Vec<String>,
     refused: BTreeMap<String, Value>,
     holds: Duration,
@@ -77,6 +79,7 @@ impl SsfTransmitter {
             audience: audience.to_owned(),
             metadata: json!({}),
             published: vec![Key::First],
+            odd_key: None,
             signing: Key::First,
             faults: Vec::new(),
             seen: Vec::new(),
@@ -89,7 +92,7 @@ impl SsfTransmitter {
             subjects: Vec::new(),
             answers_verification: true,
             verifies_as_of_old: false,
-            outbox: BTreeMap::new(),
+            outbox: Vec::new(),
             acked: Vec::new(),
             refused: BTreeMap::new(),
             holds: Duration::from_secs(5),
@@ -200,6 +203,11 @@ impl SsfTransmitter {
         (state.signing, state.published) = (key, published.to_vec());
     }
 
+    /// Publishes this, too, whatever it is.
+    pub fn publish_oddly(&self, jwk: Value) {
+        self.shared.lock().odd_key = Some(jwk);
+    }
+
     /// For how long a poll without events is held.
     pub fn hold_polls(&self, time: Duration) {
         self.shared.lock().holds = time;
@@ -222,7 +230,7 @@ impl SsfTransmitter {
     }
 
     pub fn queue_as(&self, key: &str, set: Value) {
-        self.shared.lock().outbox.insert(key.to_owned(), set);
+        self.shared.lock().outbox.push((key.to_owned(), set));
         self.shared.changed.notify_all();
     }
 
@@ -302,7 +310,8 @@ fn carry_out(shared: &Arc<Shared>, name: &str, request: &Recorded) -> Reply {
             return Reply::json(200, &document);
         }
         "GET /jwks.json" => {
-            let keys: Vec<Value> = state.published.iter().map(|key| key.jwk()).collect();
+            let keys = state.published.iter().map(|key| key.jwk());
+            let keys: Vec<Value> = keys.chain(state.odd_key.clone()).collect();
             return Reply::json(200, &json!({"keys": keys}));
         }
         "POST /token" => {
@@ -418,7 +427,7 @@ fn put(stream: &mut Value, body: &Value, origin: &str) {
 fn send(shared: &Arc<Shared>, state: &mut State, stream: Value, draft: &Draft) {
     let set = draft.sign();
     if stream["delivery"]["method"] == "urn:ietf:rfc:8936" {
-        state.outbox.insert(draft.jti(), json!(set));
+        state.outbox.push((draft.jti(), json!(set)));
         shared.changed.notify_all();
         return;
     }
@@ -449,12 +458,12 @@ fn push(stream: &Value, set: &str) -> Option<u16> {
 
 fn poll(shared: &Shared, mut state: MutexGuard<'_, State>, body: &Value) -> Reply {
     for jti in body["ack"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        if state.outbox.remove(jti).is_some() {
+        if take_out(&mut state, jti) {
             state.acked.push(jti.to_owned());
         }
     }
     for (jti, error) in body["setErrs"].as_object().into_iter().flatten() {
-        state.outbox.remove(jti);
+        take_out(&mut state, jti);
         state.refused.insert(jti.clone(), error.clone());
     }
     let until = Instant::now() + state.holds;
@@ -466,18 +475,26 @@ fn poll(shared: &Shared, mut state: MutexGuard<'_, State>, body: &Value) -> Repl
         state = shared.changed.wait_timeout(state, left).expect("nobody panics here").0;
     }
     let most = body["maxEvents"].as_u64().unwrap_or(100) as usize;
-    let sets: BTreeMap<_, _> = state
-        .outbox
-        .iter()
-        .take(most)
-        .map(|(key, set)| (key.clone(), set.clone()))
+    let sets = state.outbox.iter().take(most);
+    let sets: Vec<_> = sets.map(|(key, set)| format!("{}:{set}", json!(key))).collect();
+    let mut others = state.decorates.clone();
+    if state.outbox.len() > most && others.get("moreAvailable").is_none() {
+        others["moreAvailable"] = json!(true);
+    }
+    let members = others.as_object().expect("an object").iter();
+    let members: String = members
+        .map(|(name, value)| format!(",{}:{value}", json!(name)))
         .collect();
-    let mut answer = json!({"sets": sets});
-    if state.outbox.len() > most {
-        answer["moreAvailable"] = json!(true);
-    }
-    for (name, value) in state.decorates.as_object().expect("an object") {
-        answer[name.as_str()] = value.clone();
-    }
-    Reply::json(200, &answer)
+    // As text: a `Value` would sort the SETs by their keys.
+    let answer = format!("{{\"sets\":{{{}}}{members}}}", sets.join(","));
+    Reply::status(200)
+        .header("content-type", "application/json")
+        .body(answer)
+}
+
+/// Whether it was there.
+fn take_out(state: &mut State, jti: &str) -> bool {
+    let before = state.outbox.len();
+    state.outbox.retain(|(key, _)| key != jti);
+    state.outbox.len() < before
 }

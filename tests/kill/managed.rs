@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::json;
 
 use crate::harness::{Draft, Instance, Options, SsfTransmitter, eventually};
-use crate::support::{ACME_AUDIENCE, Source};
+use crate::support::{ACME_AUDIENCE, Source, let_time_pass, lose_alarms};
 
 const EVENTS: usize = 2_000;
 const KILLS: usize = 20;
@@ -47,7 +47,7 @@ fn inbox(instance: &Instance, source: &Source) -> Vec<String> {
     }
 }
 
-fn assert_each_once(instance: &Instance, source: &Source, drafts: &[Draft]) {
+fn assert_each_once(instance: &Instance, source: &Source, drafts: &[Draft]) -> Vec<String> {
     let found = inbox(instance, source);
     let once: HashSet<&String> = found.iter().collect();
     assert_eq!(once.len(), found.len(), "none is there twice");
@@ -55,6 +55,7 @@ fn assert_each_once(instance: &Instance, source: &Source, drafts: &[Draft]) {
     let missing: Vec<_> = wanted.iter().filter(|jti| !once.contains(jti)).collect();
     assert!(missing.is_empty(), "{} are missing", missing.len());
     assert_eq!(found.len(), EVENTS);
+    found
 }
 
 #[test]
@@ -103,5 +104,20 @@ fn polled_events_are_in_the_inbox_once_though_the_receiver_dies_twenty_times() {
         instance.restart();
     }
     eventually("all are acknowledged", || (transmitter.queued() == 0).then_some(()));
-    assert_each_once(&instance, &source, &drafts);
+    let found = assert_each_once(&instance, &source, &drafts);
+    // SET-5.3-1: in the order in which the transmitter handed them out.
+    let sent: Vec<_> = drafts.iter().map(Draft::jti).collect();
+    assert!(found == sent, "in order");
+}
+
+/// Pitfall 19: nobody asks a source that polls, so somebody has to look whether it still does.
+#[test]
+fn a_source_that_polls_does_so_again_though_its_alarm_was_lost() {
+    let (mut instance, transmitter, source) = start("poll");
+    instance.kill();
+    lose_alarms(&instance, "SourceObject");
+    transmitter.queue(&transmitter.draft());
+    let_time_pass(&mut instance);
+    eventually("it is polled", || (transmitter.queued() == 0).then_some(()));
+    assert_eq!(inbox(&instance, &source).len(), 1);
 }

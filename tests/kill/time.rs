@@ -19,7 +19,7 @@ fn an_alarm_that_got_lost_is_set_again_by_whoever_asks_for_the_stream() {
         stream.health(&instance)["hold"]["reason"].is_string().then_some(())
     });
     instance.kill();
-    lose_alarms(&instance);
+    lose_alarms(&instance, "StreamObject");
     instance.restart();
     stream.health(&instance);
     assert_eq!(Set::decode(receiver.wait_for(2).text()).jti(), refused.jti());

@@ -38,6 +38,9 @@ fn events_are_stored_and_then_acknowledged() {
 fn a_set_that_is_no_good_is_reported_and_holds_nothing_up() {
     let instance = Instance::start(options());
     let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
+    // It has the length of a point, and is none.
+    let zero = "A".repeat(43);
+    transmitter.publish_oddly(json!({"kty": "EC", "crv": "P-256", "kid": "odd", "x": zero, "y": zero}));
     let source = polled(&instance, &transmitter);
     let other = transmitter.draft();
     let state = json!({"https://schemas.openid.net/secevent/ssf/event-type/verification": {"state": "stray"}});
@@ -56,6 +59,17 @@ fn a_set_that_is_no_good_is_reported_and_holds_nothing_up() {
             "issuer",
             json!(transmitter.draft().claim("iss", "https://x.example").sign()),
             "invalid_issuer",
+        ),
+        (
+            "off-the-curve",
+            json!(transmitter.draft().header("kid", "odd").header("alg", "ES256").sign()),
+            "invalid_key",
+        ),
+        // It fits into no row.
+        (
+            "too-long",
+            json!(transmitter.draft().claim("long", "x".repeat(1_700_000)).sign()),
+            "invalid_request",
         ),
         (
             "audience",
@@ -106,7 +120,7 @@ fn odd_answers_are_read_as_they_are_meant() {
         let jtis: Vec<String> = (0..3).map(|_| transmitter.queue(&transmitter.draft())).collect();
         until_received(&instance, &source, &jtis);
     }
-    for body in ["{}", r#"{"sets":null}"#] {
+    for body in ["{}", r#"{"sets":null}"#, ""] {
         let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
         let source = polled(&instance, &transmitter);
         for _ in 0..3 {
@@ -165,6 +179,82 @@ fn a_new_key_of_the_transmitter_loses_nothing() {
     );
     eventually("all are acknowledged", || (transmitter.queued() == 0).then_some(()));
     assert!(transmitter.refused().is_empty(), "{:?}", transmitter.refused());
+}
+
+/// Pitfall 28: the document of keys may be older than the key, and it does not have to be said twice that there is none.
+#[test]
+fn a_key_that_is_not_published_is_waited_for_and_not_for_ever() {
+    let instance = Instance::start(options().set("KEY_REFETCH_MS", 2000));
+    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
+    let source = polled(&instance, &transmitter);
+    let fetches = || transmitter.requests("GET /jwks.json").len();
+    let before = fetches();
+    transmitter.sign_with(Key::Second, &[Key::First]);
+    let late = transmitter.queue(&transmitter.draft());
+    eventually("the keys are fetched without it", || (fetches() > before).then_some(()));
+    transmitter.sign_with(Key::Second, &[Key::First, Key::Second]);
+    until_received(&instance, &source, std::slice::from_ref(&late));
+    assert!(transmitter.refused().is_empty(), "{:?}", transmitter.refused());
+
+    let before = fetches();
+    for n in 0..20 {
+        let lost = transmitter.draft().header("kid", "withdrawn").sign();
+        transmitter.queue_as(&format!("lost-{n}"), json!(lost));
+    }
+    let good = transmitter.queue(&transmitter.draft());
+    until_received(&instance, &source, &[late, good]);
+    eventually("all are answered", || (transmitter.queued() == 0).then_some(()));
+    let refused = transmitter.refused();
+    assert!(refused.len() == 20 && refused.values().all(|error| error["err"] == "invalid_key"));
+    assert!(
+        fetches() <= before + 3,
+        "not one for each of them: {}",
+        fetches() - before
+    );
+}
+
+/// What the transmitter asked for counts longer than the object lives.
+#[test]
+fn a_transmitter_that_wants_to_be_left_alone_is_also_after_the_runtime_died() {
+    let mut instance = Instance::start(options());
+    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
+    let source = polled(&instance, &transmitter);
+    let polls = || transmitter.requests("POST /poll").len();
+    let later = Reply::status(503).header("retry-after", "3600");
+    transmitter.fail("POST /poll", Fault::Instead(later));
+    transmitter.queue_as("wakes-the-poll", json!("x"));
+    // An hour without events is a problem at once.
+    until_problem(&instance, &source, "poll_failing");
+    let before = polls();
+    instance.restart();
+    let verified = transmitter.requests("POST /verify").len();
+    let again = json!({"from": "verification"});
+    instance
+        .operator()
+        .post_json(&format!("{}/setup", source.path()), &again, 202);
+    eventually("the object works", || {
+        (transmitter.requests("POST /verify").len() > verified).then_some(())
+    });
+    instance.operator().get(&format!("{}/status", source.path()), 200);
+    assert_eq!(polls(), before);
+}
+
+/// RFC 8936 leaves to the transmitter for how long it holds a poll.
+#[test]
+fn a_transmitter_may_hold_a_poll_for_longer_than_we_wait() {
+    let instance = Instance::start(options().set("POLL_TIMEOUT_MS", 1000));
+    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
+    let source = polled(&instance, &transmitter);
+    let at_once = |yes: bool| {
+        let wanted = format!("\"returnImmediately\":{yes}");
+        let polls = transmitter.requests("POST /poll");
+        polls.iter().filter(|poll| poll.text().contains(&wanted)).count()
+    };
+    eventually("some were held too long", || (at_once(false) >= 5).then_some(()));
+    assert!(at_once(true) >= 3, "whether it is still there");
+    assert_eq!(health(&instance, &source)["state"], json!("ok"));
+    let jti = transmitter.queue(&transmitter.draft());
+    until_received(&instance, &source, &[jti]);
 }
 
 #[test]

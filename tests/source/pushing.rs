@@ -140,6 +140,74 @@ fn a_new_key_of_the_transmitter_loses_nothing() {
     assert_eq!(received(&instance, &source), [draft.jti()]);
 }
 
+/// The document of keys may be older than the key: what two fetches did not bring is not there.
+#[test]
+fn a_key_that_is_not_published_is_waited_for_and_not_for_ever() {
+    let instance = Instance::start(options().set("KEY_REFETCH_MS", 1000));
+    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
+    let source = pushed(&instance, &transmitter);
+    let fetches = || transmitter.requests("GET /jwks.json").len();
+    let before = fetches();
+    transmitter.sign_with(Key::Second, &[Key::First]);
+    let draft = transmitter.draft();
+    let push = || transmitter.push(&draft.sign());
+    eventually("the keys are fetched without it", || {
+        assert_eq!(push(), Some(503));
+        (fetches() > before).then_some(())
+    });
+    transmitter.sign_with(Key::Second, &[Key::First, Key::Second]);
+    eventually("it is taken", || match push() {
+        Some(202) => Some(()),
+        other => {
+            assert_eq!(other, Some(503));
+            None
+        }
+    });
+    assert_eq!(received(&instance, &source), [draft.jti()]);
+
+    let lost = || transmitter.push(&transmitter.draft().header("kid", "withdrawn").sign());
+    assert_eq!(lost(), Some(503));
+    eventually("it is missing for good", || match lost() {
+        Some(400) => Some(()),
+        other => {
+            assert_eq!(other, Some(503));
+            None
+        }
+    });
+    let before = fetches();
+    assert_eq!(
+        (lost(), lost()),
+        (Some(400), Some(400)),
+        "each of those after it, at once"
+    );
+    assert!(fetches() <= before + 1);
+}
+
+/// Between two pushes the object sleeps.
+#[test]
+fn the_counts_are_those_of_all_lives() {
+    let mut instance = Instance::start(options());
+    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
+    let source = pushed(&instance, &transmitter);
+    for _ in 0..3 {
+        assert_eq!(transmitter.push(&transmitter.draft().sign()), Some(202));
+    }
+    assert_eq!(
+        transmitter.push(&transmitter.draft().forged_with(Key::Second).sign()),
+        Some(400)
+    );
+    let counts = |instance: &Instance| {
+        let health = health(instance, &source);
+        ["received", "refused", "duplicates", "last_event_at"].map(|name| health[name].clone())
+    };
+    let before = counts(&instance);
+    assert_eq!(before[..3], [json!(4), json!(1), json!(0)], "with the verification");
+    instance.restart();
+    assert_eq!(counts(&instance), before);
+    assert_eq!(transmitter.push(&transmitter.draft().sign()), Some(202));
+    assert_eq!(counts(&instance)[0], json!(5));
+}
+
 #[test]
 fn a_source_that_polls_takes_no_pushes() {
     let instance = Instance::start(options());

@@ -101,11 +101,9 @@ fn one_instance_receives_from_another_by_push_and_by_poll() {
         eventually("all came", || (count() == 30).then_some(()));
         let jtis = super::received(&two.receiver, &two.source);
         until_received(&two.receiver, &two.source, &jtis);
-        if delivery == "push" {
-            // One subject: in the order of publishing.
-            let expected: Vec<_> = (0..30).map(|n| format!("txn-{n}")).collect();
-            assert_eq!(two.received(), expected);
-        }
+        // One subject: in the order of publishing.
+        let expected: Vec<_> = (0..30).map(|n| format!("txn-{n}")).collect();
+        assert_eq!(two.received(), expected, "{delivery}");
         let health = health(&two.receiver, &two.source);
         assert_eq!((&health["state"], &health["refused"]), (&json!("ok"), &json!(0)));
         assert_eq!(two.stream()["dead_letters"], json!(0));

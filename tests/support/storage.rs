@@ -46,9 +46,9 @@ pub fn let_time_pass(instance: &mut Instance) {
     instance.restart();
 }
 
-/// Takes the alarms of the streams' objects away, as if the platform had lost them. The process is not running.
-pub fn lose_alarms(instance: &Instance) {
-    change_alarms(instance, "StreamObject", |database, table| {
+/// Takes the alarms of the objects of a class away, as if the platform had lost them. The process is not running.
+pub fn lose_alarms(instance: &Instance, class: &str) {
+    change_alarms(instance, class, |database, table| {
         let sql = match table {
             Alarms::OfObject => "DELETE FROM _cf_METADATA WHERE key = 1",
             Alarms::OfAll => "DELETE FROM _cf_ALARM",

@@ -1,7 +1,7 @@
 //! `/ssf/poll/{stream_id}`: poll delivery (RFC 8936).
 
 use crate::edge::command::{PollCommand, StreamCommand, StreamReply};
-use crate::edge::error::{ApiError, json_response};
+use crate::edge::error::{ApiError, json_text, no_store};
 use crate::edge::web::{Response, StatusCode};
 use crate::edge::{auth, body};
 use crate::protocol::oauth::Scope;
@@ -39,5 +39,5 @@ pub async fn poll(call: Call) -> Result<Response, ApiError> {
     let StreamReply::Sets { sets, more } = stream.ask(StreamCommand::Poll { request }).await? else {
         return Err(ApiError::internal("stream", "an unexpected reply"));
     };
-    Ok(json_response(StatusCode::OK, &response(&sets, more)))
+    Ok(json_text(StatusCode::OK, no_store(), response(&sets, more)))
 }

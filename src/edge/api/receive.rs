@@ -231,13 +231,17 @@ async fn find_key(
         }
     }
     let source_id = &view.source.source_id;
-    let reply = edge.any_source(source_id)?.ask(SourceCommand::RefreshKeys).await?;
+    let command = SourceCommand::KeysFor {
+        kid: token.header.kid.clone(),
+        alg: token.header.alg.clone(),
+    };
+    let reply = edge.any_source(source_id)?.ask(command).await?;
     let SourceReply::Keys { keys: fetched, wait_ms } = reply else {
         return Err(ApiError::internal("source", "an unexpected reply"));
     };
     let key = match edge_intake::choose(token, &fetched.jwks) {
         Ok(key) => key,
-        // The issuer may have a new key that we may not ask for yet. A refusal would be the end of the event; it comes again.
+        // The issuer may have a new key that its document does not show yet. A refusal would be the end of the event; it comes again.
         Err(KeyError::UnknownKid | KeyError::NoKid) if wait_ms > 0 => {
             let seconds = u32::try_from(wait_ms.div_ceil(1000)).unwrap_or(u32::MAX);
             return Err(ApiError::unavailable(

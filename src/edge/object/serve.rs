@@ -107,13 +107,17 @@ impl Alarm {
     /// Makes sure that the object wakes at `due` (Unix milliseconds) or before.
     pub async fn arm(&self, state: &State, due: u64) {
         if self.at.get().is_none() {
-            // A new instance does not know yet where an earlier one has set it.
-            let stands = state.storage().get_alarm().await.ok().flatten();
-            self.at.set(stands.and_then(|at| u64::try_from(at).ok()));
+            self.look(state).await;
         }
         if self.at.get().is_none_or(|at| at > due) {
             self.set(state, due).await;
         }
+    }
+
+    /// Where it stands: a new instance does not know yet where an earlier one has set it.
+    pub async fn look(&self, state: &State) {
+        let stands = state.storage().get_alarm().await.ok().flatten();
+        self.at.set(stands.and_then(|at| u64::try_from(at).ok()));
     }
 
     /// Sets the alarm, wherever it stands.

@@ -37,7 +37,7 @@ use super::forwards::seal_secret;
 use super::hand_over::HandOver;
 use super::inbox::Inbox;
 use super::remote::exchange;
-use super::serve::{Alarm, Seldom, abort, boxed, fault, serve};
+use super::serve::{Alarm, Seldom, boxed, fault, serve};
 use super::source_run::Run;
 use super::target::Granted;
 
@@ -84,6 +84,8 @@ pub struct SourceObject {
     pub(super) watch_again: Cell<u64>,
     /// With whether it changed since it was written.
     pub(super) tally: RefCell<Option<(Tally, bool)>>,
+    /// When what nothing but the tally knows was written down last.
+    pub(super) told_at: Seldom,
 }
 
 impl DurableObject for SourceObject {
@@ -114,6 +116,7 @@ impl DurableObject for SourceObject {
             poller: RefCell::default(),
             watch_again: Cell::default(),
             tally: RefCell::default(),
+            told_at: Seldom::default(),
         }
     }
 
@@ -181,7 +184,7 @@ impl SourceObject {
                 }
                 Ok(SourceReply::View(Box::new(view)))
             }
-            SourceCommand::RefreshKeys => boxed(self.refresh_keys()).await,
+            SourceCommand::KeysFor { kid, alg } => boxed(self.keys_for(kid.as_deref(), &alg)).await,
             SourceCommand::Change { patch } => boxed(self.change(&patch)).await,
             SourceCommand::Handshake(asker) => boxed(self.asked(*asker)).await,
             SourceCommand::Grants => self.grants(),
@@ -215,8 +218,10 @@ impl SourceObject {
                     true => (tally.discarded, tally.last_event_at) = (tally.discarded + 1, Some(now)),
                     false => tally.refused += 1,
                 })?;
+                self.write_tally_seldom()?;
                 Ok(SourceReply::Done)
             }
+            SourceCommand::Sweep => Ok(SourceReply::Done),
             managing => boxed(self.manage_source(managing)).await,
         }
     }
@@ -307,6 +312,9 @@ impl SourceObject {
                 outcome = StoreOutcome::Stored;
             }
         }
+        if outcome == StoreOutcome::Duplicate {
+            self.write_tally_seldom()?;
+        }
         self.arrived(&source).await?;
         // A callback may have set the alarm for earlier; it looks after the events, too.
         if self.alarm.at().is_none() && !self.run.is_on() {
@@ -315,41 +323,6 @@ impl SourceObject {
             self.alarm.arm(&self.state, oldest + settings.inbox_retention_ms).await;
         }
         Ok(SourceReply::Stored(outcome))
-    }
-
-    /// Stores an event that was judged, and heeds what it says about the stream. All of it in one go.
-    pub(super) fn keep(
-        &self,
-        source: &Source,
-        event: &Accepted,
-        about: Option<&AboutStream>,
-        now: u64,
-    ) -> Answer<StoreOutcome> {
-        let about = about.filter(|_| source.is_managed());
-        if let Some(about) = about
-            // PUSH-2-7: a repeated one is answered as at first, whatever it says.
-            && !inbox::is_known(&self.sql, &event.iss, &event.jti)?
-        {
-            self.check_about(source, about, now)?;
-        }
-        let stored = self
-            .take_in(source, event, now)
-            .map_err(Refusal::from)
-            .and_then(|outcome| {
-                if let (Some(about), StoreOutcome::Stored) = (about, outcome) {
-                    self.heed(about, now)?;
-                }
-                Ok(outcome)
-            });
-        let outcome = stored.inspect_err(|_| {
-            // Half of a change must not stay: what is not committed goes with this life of the object.
-            abort(&self.state, "a fault while storing");
-        })?;
-        self.count(|tally| match outcome {
-            StoreOutcome::Stored => (tally.received, tally.last_event_at) = (tally.received + 1, Some(now)),
-            StoreOutcome::Duplicate => tally.duplicates += 1,
-        })?;
-        Ok(outcome)
     }
 
     pub(super) fn prune(&self) -> Answer<Option<u64>> {

@@ -13,6 +13,7 @@ use crate::edge::command::{Answer, Refusal};
 use crate::edge::log::{self, Level};
 use crate::edge::together::together;
 use crate::protocol::json::json;
+use crate::receiver::source::Source;
 use crate::receiver::tally::Tally;
 
 use super::serve::{abort, boxed, fault};
@@ -42,6 +43,8 @@ pub struct Run {
     pub over: Cell<bool>,
     /// Whether the alarm was looked at in this life.
     looked: Cell<bool>,
+    /// The alarm was overdue, and was set again.
+    poked: Cell<bool>,
 }
 
 impl Run {
@@ -56,6 +59,7 @@ impl SourceObject {
         let started = now_ms();
         self.run.on.set(true);
         self.run.over.set(false);
+        self.run.poked.set(false);
         self.run.beat.set(started);
         let deadline = started + RUN_MS;
         let work: LocalBoxFuture<'_, Answer<Option<u64>>> = Box::pin(async {
@@ -156,49 +160,79 @@ impl SourceObject {
             }
             return;
         }
-        if !self.source().is_ok_and(|source| source.is_managed()) {
+        // Everybody else's alarm only removes what is old.
+        let hangs_on_it = |source: Source| source.is_managed() || source.forward.is_some();
+        if !self.source().is_ok_and(hangs_on_it) {
             return;
         }
-        let known = self.alarm.at();
-        if known.is_some_and(|at| at + OVERDUE_MS < now) {
-            log::line(
-                Level::Warn,
-                "alarm_overdue",
-                json!({"source_id": self.state.id().to_string()}),
-            );
-            self.alarm.set(&self.state, now).await;
-        } else if known.is_none() && !self.run.looked.replace(true) {
-            let stands = self.state.storage().get_alarm().await.ok().flatten();
-            if stands.is_none() && !self.run.is_on() {
-                self.alarm.arm(&self.state, now).await;
+        if self.alarm.at().is_none() && !self.run.looked.replace(true) {
+            self.alarm.look(&self.state).await;
+            if !self.run.is_on() && self.alarm.at().is_none() {
+                self.alarm.set(&self.state, now).await;
             }
         }
+        if self.run.is_on() || self.alarm.at().is_none_or(|at| at + OVERDUE_MS >= now) {
+            return;
+        }
+        // One that was set again and did not go off waits behind a run that will never end: it began in a life that is over.
+        if self.run.poked.replace(true) {
+            abort(&self.state, "the alarm hangs");
+            return;
+        }
+        let line = json!({"source_id": self.state.id().to_string()});
+        log::line(Level::Warn, "alarm_overdue", line);
+        self.alarm.set(&self.state, now).await;
     }
 
-    /// Counts; written down later.
-    pub(super) fn count(&self, change: impl FnOnce(&mut Tally)) -> Answer<()> {
+    /// What was counted.
+    pub(super) fn tally(&self) -> Answer<Tally> {
         let mut slot = self.tally.borrow_mut();
         if slot.is_none() {
             *slot = Some((Tally::load(&self.sql)?, false));
         }
-        if let Some((tally, changed)) = slot.as_mut() {
-            change(tally);
-            *changed = true;
-        }
+        Ok(slot.map(|(tally, _)| tally).unwrap_or_default())
+    }
+
+    /// Counts; written down later.
+    pub(super) fn count(&self, change: impl FnOnce(&mut Tally)) -> Answer<()> {
+        let mut tally = self.tally()?;
+        change(&mut tally);
+        self.tally.replace(Some((tally, true)));
         Ok(())
+    }
+
+    /// What came and is not in the inbox is known to nobody else, and this life may end in a moment.
+    pub(super) fn write_tally_seldom(&self) -> Answer<()> {
+        match self.told_at.due(now_ms()) {
+            true => self.write_tally(),
+            false => Ok(()),
+        }
+    }
+
+    /// What is in the inbox can be counted again, as long as it is little.
+    pub(super) fn write_long_tally(&self) -> Answer<()> {
+        match self.tally()?.is_long() {
+            true => self.write_tally(),
+            false => Ok(()),
+        }
     }
 
     pub(super) fn write_tally(&self) -> Answer<()> {
         if self.gone.get() {
             return Ok(());
         }
-        match self.tally.borrow_mut().as_mut() {
-            Some((tally, changed)) if *changed => {
-                tally.save(&self.sql).map_err(|error| fault("tally", error))?;
-                *changed = false;
-                Ok(())
-            }
-            _ => Ok(()),
+        let pace = self.poller.borrow().kept(now_ms());
+        let mut slot = self.tally.borrow_mut();
+        let Some((tally, changed)) = slot.as_mut() else {
+            return Ok(());
+        };
+        if let Some(pace) = pace.filter(|pace| *pace != tally.pace) {
+            (tally.pace, *changed) = (pace, true);
         }
+        if *changed {
+            tally.save(&self.sql).map_err(|error| fault("tally", error))?;
+            *changed = false;
+        }
+        Ok(())
     }
 }

@@ -161,8 +161,7 @@ impl SourceObject {
         };
         let mut gaps = self.gaps(source)?;
         let last_gap = gaps.as_array_mut().and_then(Vec::pop);
-        let mut counted = crate::receiver::tally::Tally::default();
-        self.count(|tally| counted = *tally)?;
+        let counted = self.tally()?;
         Ok(json!({
             "state": state,
             "problems": problems.to_json(),
