@@ -12,12 +12,17 @@ pub struct Rules {
     pub answer_ms: u64,
 }
 
-/// When the stream is looked after next: half of what the transmitter waits for, if that is sooner.
+/// However little the transmitter waits for, its stream is looked after no more often: the number is foreign text.
+const SELDOM_MS: u64 = 10_000;
+
+/// When the stream is looked after next: half of what the transmitter waits for, if that is sooner. 0 is how some say that they
+/// wait for nothing.
 pub fn due(setup: &Setup, rules: &Rules, now: u64) -> Option<u64> {
     let stream = setup.stream.as_ref().filter(|_| setup.has_stream())?;
     let half = stream
         .inactivity_timeout
-        .map(|seconds| seconds.saturating_mul(500).max(1));
+        .filter(|seconds| *seconds > 0)
+        .map(|seconds| seconds.saturating_mul(500).max(SELDOM_MS));
     let every = half.unwrap_or(rules.every_ms).min(rules.every_ms);
     Some(setup.watched_at.map_or(now, |at| at.saturating_add(every)))
 }
@@ -60,7 +65,7 @@ mod tests {
         assert_eq!(due(&setup, &RULES, 5), Some(5));
         setup.watched_at = Some(1000);
         assert_eq!(due(&setup, &RULES, 5), Some(3_601_000));
-        for (timeout, expected) in [(60, 31_000), (86_400, 3_601_000), (0, 1001)] {
+        for (timeout, expected) in [(60, 31_000), (86_400, 3_601_000), (0, 3_601_000), (1, 11_000)] {
             setup.stream = Some(RemoteStream {
                 inactivity_timeout: Some(timeout),
                 ..RemoteStream::default()
