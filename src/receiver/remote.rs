@@ -170,6 +170,23 @@ impl Wanted<'_> {
         members
     }
 
+    /// Whether the stream leads where it should: a change may have been taken, and ignored.
+    pub fn leads_to_us(&self, stream: &Value) -> Result<(), String> {
+        let Some(url) = self.endpoint_url else { return Ok(()) };
+        let found = stream.pointer("/delivery/endpoint_url");
+        match found.is_some_and(|found| found != url) || is_poll(stream) {
+            true => Err("the transmitter delivers the stream elsewhere, or in another way".to_owned()),
+            false => Ok(()),
+        }
+    }
+
+    /// How many of the requested types of events the stream delivers, where it says so.
+    pub fn delivered(&self, stream: &Value) -> Option<usize> {
+        let delivered = stream.get("events_delivered")?.as_array()?;
+        let is_delivered = |wanted: &&String| delivered.iter().any(|found| found == wanted.as_str());
+        Some(self.events_requested.iter().filter(is_delivered).count())
+    }
+
     /// Whether this is a stream that we made: it leads to us, or says that it is ours.
     pub fn owns(&self, stream: &Value) -> bool {
         match self.endpoint_url {
@@ -282,10 +299,7 @@ pub fn read_stream(found: &Value, issuer: &str, audience: &Audience) -> Result<R
     let seconds = |name: &str| found.get(name).and_then(Value::as_u64);
     let poll_url = found.pointer("/delivery/endpoint_url").and_then(Value::as_str);
     Ok(RemoteStream {
-        stream_id: text("stream_id")
-            .filter(|id| !id.is_empty())
-            .ok_or("the stream has no stream_id")?
-            .to_owned(),
+        stream_id: stream_id(found).ok_or("the stream has no stream_id")?,
         poll_url: poll_url.filter(|_| is_poll(found)).map(str::to_owned),
         events_delivered: list("events_delivered"),
         events_requested: list("events_requested"),
@@ -294,13 +308,23 @@ pub fn read_stream(found: &Value, issuer: &str, audience: &Audience) -> Result<R
     })
 }
 
-/// The streams of a list; some transmitters answer with the one they have, not in an array.
-pub fn streams(body: Option<Value>) -> Vec<Value> {
-    match body {
-        Some(Value::Array(streams)) => streams,
-        Some(stream @ Value::Object(_)) if stream.get("stream_id").is_some() => vec![stream],
-        _ => Vec::new(),
-    }
+/// The streams of a list; some transmitters answer with the one they have, not in an array. What is no list says nothing of which
+/// streams there are.
+pub fn streams(body: Option<Value>) -> Result<Vec<Value>, Trouble> {
+    let listed = match body {
+        Some(Value::Array(streams)) => Some(streams),
+        Some(stream @ Value::Object(_)) => Some(vec![stream]),
+        _ => None,
+    };
+    listed
+        .filter(|streams| streams.iter().all(|stream| stream_id(stream).is_some()))
+        .ok_or_else(|| Trouble::later("the transmitter answered with something that is no list of streams"))
+}
+
+/// The id by which a stream is known there.
+pub fn stream_id(stream: &Value) -> Option<String> {
+    let id = stream.get("stream_id").and_then(Value::as_str);
+    id.filter(|id| !id.is_empty()).map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -425,9 +449,69 @@ mod tests {
             assert!(read(&stream).is_err(), "{stream}");
         }
         assert!(read(&json!([])).is_err());
-        assert_eq!(streams(Some(json!([{}, {}]))).len(), 2);
-        assert_eq!(streams(Some(json!({"stream_id": "s"}))).len(), 1);
-        assert!(streams(Some(json!({}))).is_empty() && streams(None).is_empty());
+    }
+
+    /// SSF-8.1.1.1-15: an answer that is no list must not look like a list without ours.
+    #[test]
+    fn what_is_no_list_of_streams_is_not_an_empty_one() {
+        for (body, expected) in [
+            (json!([]), 0),
+            (json!([{"stream_id": "a"}, {"stream_id": "b"}]), 2),
+            (json!({"stream_id": "s"}), 1),
+        ] {
+            assert_eq!(streams(Some(body)).unwrap().len(), expected);
+        }
+        for body in [
+            json!({}),
+            json!({"streams": []}),
+            json!([{"stream_id": "a"}, {}]),
+            json!(["a"]),
+            json!(null),
+            json!("[]"),
+        ] {
+            assert!(streams(Some(body.clone())).is_err(), "{body}");
+        }
+        assert!(streams(None).is_err(), "HTML, an empty body, a repeated member");
+    }
+
+    #[test]
+    fn a_stream_is_held_against_what_was_asked_for() {
+        let requested = ["urn:a".to_owned(), "urn:b".to_owned()];
+        let mut wanted = Wanted {
+            endpoint_url: Some("https://me.example/receive/1"),
+            authorization_header: None,
+            events_requested: &requested,
+            description: "d",
+        };
+        for (delivery, good) in [
+            (
+                json!({"method": PUSH, "endpoint_url": "https://me.example/receive/1"}),
+                true,
+            ),
+            (json!({"method": PUSH}), true),
+            (
+                json!({"method": PUSH, "endpoint_url": "https://before.example/"}),
+                false,
+            ),
+            (json!({"method": POLL}), false),
+        ] {
+            let stream = json!({"delivery": delivery});
+            assert_eq!(wanted.leads_to_us(&stream).is_ok(), good, "{stream}");
+        }
+        assert!(wanted.leads_to_us(&json!({})).is_ok(), "says nothing");
+        for (delivered, expected) in [
+            (json!(["urn:b", "urn:c", 5]), Some(1)),
+            (json!([]), Some(0)),
+            (json!(null), None),
+        ] {
+            assert_eq!(wanted.delivered(&json!({"events_delivered": delivered})), expected);
+        }
+        wanted.endpoint_url = None;
+        assert!(
+            wanted
+                .leads_to_us(&json!({"delivery": {"method": POLL, "endpoint_url": "https://tx.example/poll"}}))
+                .is_ok()
+        );
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub enum Fault {
     Instead(Reply),
     /// It is carried out, and its answer is lost.
     Lost,
+    /// It is carried out, and answered with this.
+    Answered(Reply),
     /// It is carried out, and this is done to the body of its answer.
     Changed(fn(&mut Value)),
 }
@@ -263,6 +265,10 @@ fn serve(shared: &Arc<Shared>, request: Recorded) -> Reply {
         Some(Fault::Lost) => {
             carry_out(shared, &name, &request);
             Reply::Reset
+        }
+        Some(Fault::Answered(reply)) => {
+            carry_out(shared, &name, &request);
+            reply
         }
         Some(Fault::Changed(change)) => match carry_out(shared, &name, &request) {
             Reply::Answer { status, body, .. } => {

@@ -88,8 +88,8 @@ impl SourceObject {
     async fn poll_once(&self) -> Answer<()> {
         let source = self.source()?;
         let rules = self.poll_rules(&source)?;
-        let url = self.with_setup(|setup| setup.stream.as_ref().and_then(|stream| stream.poll_url.clone()))?;
-        let Some(url) = url else { return Ok(()) };
+        let stream = self.with_setup(|setup| setup.stream.clone())?.unwrap_or_default();
+        let Some(url) = stream.poll_url else { return Ok(()) };
         let request = self.poller.borrow().request(&rules);
         let timeout_ms = self.settings()?.remote.poll_timeout_ms;
         let sent_at = now_ms();
@@ -111,7 +111,7 @@ impl SourceObject {
         });
         let sets = match sets {
             Ok(sets) => sets,
-            Err(trouble) => return self.poll_failed(&trouble, &rules).await,
+            Err(trouble) => return self.poll_failed(&stream.stream_id, trouble, &rules).await,
         };
         self.count(|tally| tally.last_poll_at = Some(now))?;
         self.problem("poll_failing", None)?;
@@ -158,16 +158,20 @@ impl SourceObject {
         Ok(())
     }
 
-    async fn poll_failed(&self, trouble: &Trouble, rules: &Rules) -> Answer<()> {
+    async fn poll_failed(&self, stream_id: &str, trouble: Trouble, rules: &Rules) -> Answer<()> {
+        if let Trouble::Gone(_) = trouble {
+            let _ = self.is_there(stream_id, trouble.clone()).await;
+        }
+        // Another stream than that one has nothing to do with it.
+        if self.with_setup(|setup| setup.stream_id() != Some(stream_id))? {
+            return Ok(());
+        }
         let now = now_ms();
         let failures = {
             let mut poller = self.poller.borrow_mut();
-            poller.failed(trouble, rules, random::draw(), now);
+            poller.failed(&trouble, rules, random::draw(), now);
             poller.failures
         };
-        if matches!(trouble, Trouble::Gone(_)) {
-            return self.stream_is_gone(trouble.detail()).await;
-        }
         let lasting = !matches!(trouble, Trouble::Later { .. });
         if failures >= FAILING || lasting {
             self.problem("poll_failing", Some(trouble.detail()))?;

@@ -429,22 +429,25 @@ impl SourceObject {
     /// Whatever is not there any more is as good as deleted.
     async fn delete_stream(&self, source: &Source) -> Result<(), Trouble> {
         let lost = |_| Trouble::later("a fault of this service: its log says which");
-        let (known, endpoints) = self
+        let (known, is_all, endpoints) = self
             .with_setup(|setup| {
                 let id = setup.stream.as_ref().map(|stream| stream.stream_id.clone());
-                (id, setup.endpoints.clone())
+                (id, setup.has_stream(), setup.endpoints.clone())
             })
             .map_err(lost)?;
         let Some(endpoints) = endpoints else { return Ok(()) };
-        let stream_id = match known {
-            Some(stream_id) => Some(stream_id),
-            None => self.find_unheard(source, &endpoints).await?,
+        let unheard = match is_all {
+            true => None,
+            // Another one may have been made meanwhile.
+            false => self.find_unheard(source, &endpoints).await?,
         };
-        let Some(stream_id) = stream_id else { return Ok(()) };
-        match self.manage(&endpoints.delete(&stream_id)).await {
-            Ok(_) | Err(Trouble::Gone(_)) => Ok(()),
-            Err(trouble) => Err(trouble),
+        for stream_id in known.into_iter().chain(unheard) {
+            match self.manage(&endpoints.delete(&stream_id)).await {
+                Ok(_) | Err(Trouble::Gone(_)) => {}
+                Err(trouble) => return Err(trouble),
+            }
         }
+        Ok(())
     }
 }
 
