@@ -68,6 +68,9 @@ pub struct Setup {
     pub endpoints: Option<Endpoints>,
     pub token_endpoint: Option<String>,
     pub stream: Option<RemoteStream>,
+    /// The id of one that was gone: until there is another one it may come back, and would be left behind otherwise.
+    #[serde(default)]
+    pub former: Option<String>,
     /// As last heard of.
     pub status: Option<String>,
     pub reason: Option<String>,
@@ -116,15 +119,9 @@ impl Setup {
         matches!(self.state(at), StepState::Done | StepState::Skipped)
     }
 
-    /// Whether events can flow.
-    pub fn has_stream(&self) -> bool {
-        self.stream_id().is_some()
-    }
-
-    /// Of the stream that we have now.
+    /// Of the stream that we have now. It carries events also while a step of the set-up is done again, or refused.
     pub fn stream_id(&self) -> Option<&str> {
-        let stream = self.stream.as_ref().filter(|_| self.is_over(STREAM))?;
-        Some(&stream.stream_id)
+        self.stream.as_ref().map(|stream| stream.stream_id.as_str())
     }
 
     /// The step whose turn it is, and when.
@@ -146,7 +143,11 @@ impl Setup {
                 state,
                 at: Some(now),
                 detail,
-                attempts: step.attempts + 1,
+                // What came further did not fail.
+                attempts: match state {
+                    StepState::Doing => 0,
+                    _ => step.attempts + 1,
+                },
                 next_attempt_at: None,
             };
         }
@@ -169,7 +170,7 @@ impl Setup {
     pub fn wait(&mut self, at: usize, detail: &str, until: u64, now: u64) {
         self.end(at, StepState::Waiting, Some(detail.to_owned()), now);
         if let Some(step) = self.step(at) {
-            step.next_attempt_at = Some(until);
+            (step.attempts, step.next_attempt_at) = (0, Some(until));
         }
     }
 
@@ -192,14 +193,16 @@ impl Setup {
     }
 
     /// The stream is gone at the transmitter: another one is wanted, not before `backoff` of how often in a row that was soon, so
-    /// that a transmitter that loses all of them is not asked without end. Its id stays until there is another stream: it may
-    /// come back, and would be left behind otherwise.
+    /// that a transmitter that loses all of them is not asked without end.
     pub fn lose_stream(&mut self, backoff: &dyn Fn(u32) -> u64, now: u64) {
         let had_at = self.steps.get(STREAM).and_then(|step| step.at).unwrap_or(0);
         self.lost = match now.saturating_sub(had_at) < SOON_MS {
             true => self.lost.saturating_add(1),
             false => 0,
         };
+        if let Some(stream) = self.stream.take() {
+            self.former = Some(stream.stream_id);
+        }
         self.status = None;
         self.reason = None;
         self.expected.clear();
@@ -344,6 +347,15 @@ mod tests {
         setup.fail(DISCOVERY, &Trouble::Refused("403".into()), 50, 3600, 1000);
         assert_eq!((setup.next(0), setup.word()), (Some((DISCOVERY, 4600)), "failed"));
         assert_eq!(setup.attempts(DISCOVERY), 3);
+        for _ in 0..40 {
+            setup.end(SUBJECTS, StepState::Doing, None, 1000);
+            setup.wait(VERIFICATION, "", 2000, 1000);
+        }
+        assert_eq!(
+            (setup.attempts(SUBJECTS), setup.attempts(VERIFICATION)),
+            (0, 0),
+            "no failures"
+        );
     }
 
     #[test]
@@ -369,10 +381,7 @@ mod tests {
             let now = had_at + lived;
             setup.lose_stream(&backoff, now);
             assert_eq!(setup.next(now), Some((STREAM, now + wait.unwrap_or(0))), "{lived}");
-            assert!(
-                setup.stream.is_some() && !setup.has_stream(),
-                "it is looked for once more"
-            );
+            assert_eq!((setup.stream_id(), setup.former.as_deref()), (None, Some("s")));
             assert!(setup.expected.is_empty());
         }
     }

@@ -18,13 +18,20 @@ const SELDOM_MS: u64 = 10_000;
 /// When the stream is looked after next: half of what the transmitter waits for, if that is sooner. 0 is how some say that they
 /// wait for nothing.
 pub fn due(setup: &Setup, rules: &Rules, now: u64) -> Option<u64> {
-    let stream = setup.stream.as_ref().filter(|_| setup.has_stream())?;
+    let stream = setup.stream.as_ref()?;
     let half = stream
         .inactivity_timeout
         .filter(|seconds| *seconds > 0)
         .map(|seconds| seconds.saturating_mul(500).max(SELDOM_MS));
     let every = half.unwrap_or(rules.every_ms).min(rules.every_ms);
     Some(setup.watched_at.map_or(now, |at| at.saturating_add(every)))
+}
+
+/// Whether a verification event is wanted when the stream is looked after: one each time, however long the last answer took, and
+/// fewer where that is more often than we would.
+pub fn wants_verification(setup: &Setup, rules: &Rules, now: u64) -> bool {
+    let last = setup.asked_at.max(setup.verified_at);
+    last.is_none_or(|at| now.saturating_sub(at) >= rules.every_ms / 2)
 }
 
 /// For how long the transmitter does not want to be asked for a verification event (SSF-8.1.1-12).
@@ -48,7 +55,6 @@ pub fn silence_at(setup: &Setup, rules: &Rules) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::super::remote::RemoteStream;
-    use super::super::setup::{STREAM, StepState};
     use super::*;
 
     const RULES: Rules = Rules {
@@ -60,7 +66,6 @@ mod tests {
     fn a_stream_is_kept_alive_within_what_its_transmitter_allows() {
         let mut setup = Setup::new();
         assert_eq!(due(&setup, &RULES, 5), None, "there is none yet");
-        setup.end(STREAM, StepState::Done, None, 0);
         setup.stream = Some(RemoteStream::default());
         assert_eq!(due(&setup, &RULES, 5), Some(5));
         setup.watched_at = Some(1000);
@@ -72,6 +77,17 @@ mod tests {
             });
             assert_eq!(due(&setup, &RULES, 5), Some(expected), "{timeout}");
         }
+    }
+
+    /// SSF-8.1.4: by the answer's delay alone every second one would be left out.
+    #[test]
+    fn each_look_asks_for_a_verification_event_and_more_frequent_ones_do_not() {
+        let mut setup = Setup::new();
+        assert!(wants_verification(&setup, &RULES, 0));
+        setup.expect("a", 1000);
+        setup.verified("a", 1500);
+        assert!(!wants_verification(&setup, &RULES, 61_000));
+        assert!(wants_verification(&setup, &RULES, 1000 + RULES.every_ms));
     }
 
     #[test]

@@ -36,6 +36,8 @@ struct State {
     signing: Key,
     /// Method and path, in order.
     faults: Vec<(String, Fault)>,
+    /// Requests of this kind are not heard for now.
+    held: Option<String>,
     seen: Vec<Recorded>,
     tokens: BTreeSet<String>,
     tokens_made: usize,
@@ -79,6 +81,7 @@ impl SsfTransmitter {
             published: vec![Key::First],
             signing: Key::First,
             faults: Vec::new(),
+            held: None,
             seen: Vec::new(),
             tokens: BTreeSet::new(),
             tokens_made: 0,
@@ -136,6 +139,16 @@ impl SsfTransmitter {
     /// Every request of this kind goes wrong, until `mend`.
     pub fn fail_always(&self, what: &str, reply: Reply) {
         self.fail(&format!("*{what}"), Fault::Instead(reply));
+    }
+
+    /// Requests of this kind wait until `release`, and are carried out then.
+    pub fn hold(&self, what: &str) {
+        self.shared.lock().held = Some(what.to_owned());
+    }
+
+    pub fn release(&self) {
+        self.shared.lock().held = None;
+        self.shared.changed.notify_all();
     }
 
     pub fn mend(&self) {
@@ -250,6 +263,9 @@ fn serve(shared: &Arc<Shared>, request: Recorded) -> Reply {
     let fault = {
         let mut state = shared.lock();
         state.seen.push(request.clone());
+        while state.held.as_deref() == Some(name.as_str()) {
+            state = shared.changed.wait(state).expect("nobody panics here");
+        }
         let always = format!("*{name}");
         let at = state
             .faults

@@ -1,6 +1,6 @@
 //! Streams that are not found any more, or seem not to be, and answers that say nothing of them.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     health, options, problems, request, setup, until_done, until_no_problem, until_problem, until_received,
@@ -146,4 +146,107 @@ fn a_stream_without_the_requested_events_is_a_problem() {
     eventually("the health is good", || {
         (health(&instance, &source)["state"] == "ok").then_some(())
     });
+}
+
+/// What works is not given up for what is changed.
+#[test]
+fn a_change_that_is_refused_stops_no_poll() {
+    let instance = Instance::start(options().set("SETUP_AGAIN_S", 3600));
+    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
+    let source = Source::create(&instance, &request(&transmitter, "poll"));
+    until_done(&instance, &source);
+    transmitter.fail_always("PATCH /streams", Reply::status(400));
+    let change = json!({"events_requested": ["https://example.com/refused"]});
+    instance.operator().patch_json(&source.path(), &change, 200);
+    until_set_up(&instance, &source, "failed");
+    let jtis: Vec<String> = (0..3).map(|_| transmitter.queue(&transmitter.draft())).collect();
+    until_received(&instance, &source, &jtis);
+    eventually("all are acknowledged", || (transmitter.queued() == 0).then_some(()));
+    assert_eq!(problems(&instance, &source), ["setup_failed"]);
+}
+
+fn subject(n: u32) -> Value {
+    json!({"format": "opaque", "id": n.to_string()})
+}
+
+#[test]
+fn subjects_that_a_lost_stream_did_not_take_are_added_to_the_next() {
+    let instance = Instance::start(options());
+    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
+    let source = Source::create(&instance, &request(&transmitter, "push"));
+    until_done(&instance, &source);
+    transmitter.forget_streams();
+    for _ in 0..3 {
+        transmitter.fail("POST /add", Fault::Instead(Reply::status(404)));
+    }
+    let path = format!("{}/subjects", source.path());
+    let add: Vec<Value> = (0..3).map(subject).collect();
+    instance.operator().post_json(&path, &json!({"add": add}), 202);
+    eventually("they are added", || {
+        let mut added = transmitter.subjects();
+        added.sort_by_key(Value::to_string);
+        (added == add).then_some(())
+    });
+    until_done(&instance, &source);
+    assert_eq!(transmitter.streams().len(), 1);
+    let listed = instance.operator().get(&path, 200);
+    for entry in listed["subjects"].as_array().expect("an array") {
+        assert_eq!(entry["state"], "added", "{listed}");
+    }
+    // Where the stream is there 404 is about the subject.
+    transmitter.fail("POST /add", Fault::Instead(Reply::status(404)));
+    instance.operator().post_json(&path, &json!({"add": [subject(3)]}), 202);
+    until_problem(&instance, &source, "subjects_refused");
+    assert_eq!(transmitter.streams()[0]["stream_id"], "stream-2");
+}
+
+/// The transmitter does not find the stream, and then it does.
+#[test]
+fn a_stream_that_comes_back_is_the_same_and_who_should_go_still_goes() {
+    let instance = Instance::start(options());
+    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
+    let mut wanted = request(&transmitter, "push");
+    wanted["subjects"] = json!([subject(1), subject(2)]);
+    let source = Source::create(&instance, &wanted);
+    until_done(&instance, &source);
+    transmitter.fail_always("POST /remove", Reply::status(503));
+    let path = format!("{}/subjects", source.path());
+    instance
+        .operator()
+        .post_json(&path, &json!({"remove": [subject(1)]}), 202);
+    eventually("the removal is tried", || {
+        (!transmitter.requests("POST /remove").is_empty()).then_some(())
+    });
+    transmitter.fail("GET /status", Fault::Instead(Reply::status(404)));
+    transmitter.fail("GET /streams", Fault::Instead(Reply::status(404)));
+    instance.operator().get(&format!("{}/status", source.path()), 502);
+    assert_eq!(transmitter.requests("POST /add").len(), 2);
+    transmitter.mend();
+    eventually("it is removed", || {
+        (transmitter.subjects() == [subject(2)]).then_some(())
+    });
+    until_done(&instance, &source);
+    assert_eq!(transmitter.requests("POST /streams").len(), 1);
+    assert_eq!(transmitter.requests("POST /add").len(), 2, "the stream has them");
+}
+
+#[test]
+fn before_there_is_a_stream_nobody_is_asked_about_it() {
+    let instance = Instance::start(options());
+    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
+    transmitter.fail_always("POST /streams", Reply::status(503));
+    let source = Source::create(&instance, &request(&transmitter, "push"));
+    let path = |name: &str| format!("{}/{name}", source.path());
+    instance.operator().get(&path("status"), 409);
+    let status = json!({"status": "enabled"});
+    instance.operator().post_json(&path("status"), &status, 409);
+    instance.operator().post_json(&path("verification"), &json!({}), 409);
+    assert!(transmitter.requests("GET /status").is_empty());
+    // As many subjects as may be: they wait.
+    let subject = |n: usize| json!({"format": "email", "email": format!("somebody.{n}@long.example.com")});
+    let add: Vec<Value> = (0..10_000).map(subject).collect();
+    let answer = instance
+        .operator()
+        .post_json(&path("subjects"), &json!({"add": add}), 202);
+    assert_eq!(answer, json!({"waiting": 10_000}));
 }

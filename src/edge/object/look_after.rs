@@ -104,9 +104,7 @@ impl SourceObject {
     async fn verify_now_and_then(&self, rules: &watch::Rules) -> Result<(), Trouble> {
         let now = now_ms();
         let wanted = self.with_setup(|setup| {
-            let old = setup
-                .verified_at
-                .is_none_or(|at| now.saturating_sub(at) >= rules.every_ms);
+            let old = watch::wants_verification(setup, rules, now);
             // A disabled stream refuses, a paused one keeps it back.
             let is_enabled = setup.status.as_deref().is_none_or(|status| status == "enabled");
             setup.is_over(setup::VERIFICATION) && old && is_enabled && watch::may_verify_in(setup, now) == 0

@@ -20,6 +20,7 @@ use crate::receiver::intake;
 use crate::receiver::keys::are_fresh;
 use crate::receiver::poller::Rules;
 use crate::receiver::remote::Trouble;
+use crate::receiver::setup::Setup;
 use crate::receiver::source::{self, Source};
 
 use super::serve::{boxed, fault};
@@ -44,7 +45,8 @@ impl SourceObject {
     /// When to poll next; nothing where there is nothing to poll.
     pub(super) fn poll_due(&self) -> Answer<Option<u64>> {
         let source = self.source()?;
-        if !source.managed.poll || !self.with_setup(|setup| setup.has_stream())? {
+        let has_url = |setup: &mut Setup| setup.stream.as_ref().is_some_and(|stream| stream.poll_url.is_some());
+        if !source.managed.poll || !self.with_setup(has_url)? {
             return Ok(None);
         }
         Ok(Some(self.poller.borrow().due()))

@@ -61,7 +61,12 @@ impl SourceObject {
             setup::DISCOVERY => boxed(self.discover(&source)).await,
             setup::KEYS => boxed(self.get_keys()).await,
             setup::TOKEN => boxed(self.get_token()).await,
-            setup::STREAM => boxed(self.get_stream(&source)).await,
+            setup::STREAM => {
+                self.making.set(true);
+                let ended = boxed(self.get_stream(&source)).await;
+                self.making.set(false);
+                ended
+            }
             setup::SUBJECTS => boxed(self.get_subjects()).await,
             _ => boxed(self.get_verified(turn)).await,
         };
@@ -214,6 +219,8 @@ impl SourceObject {
         if let Some(stream_id) = listed.iter().find(|stream| wanted.owns(stream)).and_then(stream_id) {
             return self.adopt(source, &endpoints, &stream_id, &wanted).await;
         }
+        // Whoever deletes the source has to hear of all that was made.
+        self.source().map_err(ours)?;
         match self.manage(&endpoints.create(&wanted)).await {
             Ok(None) => Err(Trouble::later(
                 "the transmitter took the request for a stream and shows none yet",
@@ -325,7 +332,7 @@ impl SourceObject {
         }
         let keep = |setup: &mut Setup| {
             setup.stream = Some(stream.clone());
-            setup.watched_at = None;
+            (setup.former, setup.watched_at) = (None, None);
         };
         self.change_setup(&mut { keep }).map_err(ours)?;
         self.poller.borrow_mut().start_over();
@@ -367,14 +374,19 @@ impl SourceObject {
             });
             let answers = together(asked).await;
             self.source().map_err(ours)?;
-            let mut trouble = None;
+            let (mut trouble, mut is_there) = (None, false);
             for (due, answer) in due.iter().zip(answers) {
                 let settled = match answer {
                     // There already, or not there any more: as it should be.
                     Ok(_) | Err(Trouble::Conflict(_)) => wanted::settle(&self.sql, due, None),
                     Err(Trouble::Gone(_)) if due.remove => wanted::settle(&self.sql, due, None),
-                    Err(Trouble::Refused(detail) | Trouble::Gone(detail)) => {
-                        wanted::settle(&self.sql, due, Some(&detail))
+                    Err(refusal @ (Trouble::Refused(_) | Trouble::Gone(_))) => {
+                        // Of a stream that is gone it says nothing about the subject.
+                        if matches!(refusal, Trouble::Gone(_)) && !is_there {
+                            self.is_there(&stream_id, refusal.clone()).await?;
+                            is_there = true;
+                        }
+                        wanted::settle(&self.sql, due, Some(refusal.detail()))
                     }
                     Err(other) => {
                         trouble = Some(other);
@@ -399,7 +411,7 @@ impl SourceObject {
 
     /// The stream that we have, or had last.
     fn known_stream(&self) -> Result<Option<String>, Trouble> {
-        let known = self.with_setup(|setup| setup.stream.as_ref().map(|stream| stream.stream_id.clone()));
+        let known = self.with_setup(|setup| setup.stream_id().or(setup.former.as_deref()).map(str::to_owned));
         known.map_err(ours)
     }
 

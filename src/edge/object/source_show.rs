@@ -74,6 +74,7 @@ impl SourceObject {
             }
             SourceCommand::Status => {
                 require_managed(&source)?;
+                require_stream(&stream_id)?;
                 let found = match self.read_status().await {
                     Ok(found) => found,
                     Err(trouble) => return Err(self.failed(&stream_id, trouble).await),
@@ -111,6 +112,7 @@ impl SourceObject {
             }
             SourceCommand::Verify => {
                 require_managed(&source)?;
+                require_stream(&stream_id)?;
                 let now = now_ms();
                 let wait = self.with_setup(|setup| watch::may_verify_in(setup, now))?;
                 if wait > 0 {
@@ -179,6 +181,13 @@ fn require_managed(source: &Source) -> Answer<()> {
         false => Err(no_stream(
             "the source has no credentials, so its stream is not managed here",
         )),
+    }
+}
+
+fn require_stream(stream_id: &str) -> Answer<()> {
+    match stream_id {
+        "" => Err(no_stream("there is no stream yet")),
+        _ => Ok(()),
     }
 }
 
