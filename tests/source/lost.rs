@@ -250,3 +250,32 @@ fn before_there_is_a_stream_nobody_is_asked_about_it() {
         .post_json(&path("subjects"), &json!({"add": add}), 202);
     assert_eq!(answer, json!({"waiting": 10_000}));
 }
+
+/// The answer to a poll of the stream before says nothing of the one that there is.
+#[test]
+fn a_late_answer_about_the_stream_before_costs_nothing() {
+    let instance = Instance::start(options());
+    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
+    let source = Source::create(&instance, &request(&transmitter, "poll"));
+    until_done(&instance, &source);
+    let polls = transmitter.requests("POST /poll").len();
+    transmitter.hold("POST /poll");
+    transmitter.queue_as("wakes-the-poll", json!("x"));
+    eventually("a poll is held", || {
+        (transmitter.requests("POST /poll").len() > polls).then_some(())
+    });
+    transmitter.forget_streams();
+    instance.operator().get(&format!("{}/status", source.path()), 502);
+    eventually("there is a new stream, and it is known", || {
+        let shown = instance.operator().get(&source.path(), 200);
+        (shown["stream"]["stream_id"] == "stream-2").then_some(())
+    });
+    transmitter.fail("POST /poll", Fault::Instead(Reply::status(404)));
+    transmitter.release();
+    until_done(&instance, &source);
+    let jti = transmitter.queue(&transmitter.draft());
+    until_received(&instance, &source, &[jti]);
+    assert_eq!(transmitter.requests("POST /streams").len(), 2);
+    assert_eq!(transmitter.requests("PATCH /streams").len(), 0);
+    assert!(problems(&instance, &source).is_empty());
+}

@@ -178,6 +178,10 @@ impl SourceObject {
             let now = now_ms();
             self.change_setup(&mut |setup| setup.lose_stream(&backoff, now))
                 .map_err(ours)?;
+            // What was wrong with that one is over.
+            for code in ["verification_unanswered", "stream_paused", "stream_disabled"] {
+                self.problem(code, None).map_err(ours)?;
+            }
             self.nudge().await;
         }
         Err(Trouble::Gone(detail))
