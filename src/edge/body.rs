@@ -12,9 +12,9 @@ use crate::protocol::json::{content_type_is, parse_strict};
 use super::error::ApiError;
 use super::http;
 
-/// Most bytes of a body, but for publishing.
+/// Most bytes of a body, but for publishing and for lists of subjects.
 pub const LIMIT: usize = 256 * 1024;
-/// Most bytes of a publishing body.
+/// Most bytes of those.
 pub const PUBLISH_LIMIT: usize = 1024 * 1024;
 
 /// A body over its limit is read up to here before it is refused: a client that is still sending would not see the answer.

@@ -170,6 +170,23 @@ impl Wanted<'_> {
         members
     }
 
+    /// Whether the stream leads where it should: a change may have been taken, and ignored.
+    pub fn leads_to_us(&self, stream: &Value) -> Result<(), String> {
+        let Some(url) = self.endpoint_url else { return Ok(()) };
+        let found = stream.pointer("/delivery/endpoint_url");
+        match found.is_some_and(|found| found != url) || is_poll(stream) {
+            true => Err("the transmitter delivers the stream elsewhere, or in another way".to_owned()),
+            false => Ok(()),
+        }
+    }
+
+    /// How many of the requested types of events the stream delivers, where it says so.
+    pub fn delivered(&self, stream: &Value) -> Option<usize> {
+        let delivered = stream.get("events_delivered")?.as_array()?;
+        let is_delivered = |wanted: &&String| delivered.iter().any(|found| found == wanted.as_str());
+        Some(self.events_requested.iter().filter(is_delivered).count())
+    }
+
     /// Whether this is a stream that we made: it leads to us, or says that it is ours.
     pub fn owns(&self, stream: &Value) -> bool {
         match self.endpoint_url {
@@ -282,10 +299,7 @@ pub fn read_stream(found: &Value, issuer: &str, audience: &Audience) -> Result<R
     let seconds = |name: &str| found.get(name).and_then(Value::as_u64);
     let poll_url = found.pointer("/delivery/endpoint_url").and_then(Value::as_str);
     Ok(RemoteStream {
-        stream_id: text("stream_id")
-            .filter(|id| !id.is_empty())
-            .ok_or("the stream has no stream_id")?
-            .to_owned(),
+        stream_id: stream_id(found).ok_or("the stream has no stream_id")?,
         poll_url: poll_url.filter(|_| is_poll(found)).map(str::to_owned),
         events_delivered: list("events_delivered"),
         events_requested: list("events_requested"),
@@ -294,14 +308,28 @@ pub fn read_stream(found: &Value, issuer: &str, audience: &Audience) -> Result<R
     })
 }
 
-/// The streams of a list; some transmitters answer with the one they have, not in an array.
-pub fn streams(body: Option<Value>) -> Vec<Value> {
-    match body {
-        Some(Value::Array(streams)) => streams,
-        Some(stream @ Value::Object(_)) if stream.get("stream_id").is_some() => vec![stream],
-        _ => Vec::new(),
-    }
+/// The streams of a list; some transmitters answer with the one they have, not in an array. What is no list says nothing of which
+/// streams there are.
+pub fn streams(body: Option<Value>) -> Result<Vec<Value>, Trouble> {
+    let listed = match body {
+        Some(Value::Array(streams)) => Some(streams),
+        Some(stream @ Value::Object(_)) => Some(vec![stream]),
+        _ => None,
+    };
+    listed
+        .filter(|streams| streams.iter().all(|stream| stream_id(stream).is_some()))
+        .ok_or_else(|| Trouble::later("the transmitter answered with something that is no list of streams"))
 }
+
+/// The id by which a stream is known there.
+pub fn stream_id(stream: &Value) -> Option<String> {
+    let id = stream.get("stream_id").and_then(Value::as_str);
+    id.filter(|id| !id.is_empty()).map(str::to_owned)
+}
+
+#[cfg(test)]
+#[path = "remote_tests.rs"]
+mod stream_tests;
 
 #[cfg(test)]
 mod tests {
@@ -396,38 +424,6 @@ mod tests {
                 .owns(&json!({"description": "d", "delivery": {"method": PUSH, "endpoint_url": "https://o.example"}}))
         );
         assert!(!polled.owns(&json!({"description": "other", "delivery": {"method": POLL}})));
-    }
-
-    /// SSF-8.1.1.1-3, SSF-8.1.1.1-12, SSF-8.1.1.2-2.
-    #[test]
-    fn a_stream_of_somebody_else_is_not_ours() {
-        let audience = Audience::One("me".into());
-        let good = json!({"stream_id": "s", "iss": "https://tx.example", "aud": ["me", "you"],
-                          "delivery": {"method": POLL, "endpoint_url": "https://tx.example/poll/s"},
-                          "events_delivered": ["urn:a", 5], "min_verification_interval": 60});
-        let read = |value: &Value| read_stream(value, "https://tx.example", &audience);
-        let stream = read(&good).unwrap();
-        assert_eq!(stream.poll_url.as_deref(), Some("https://tx.example/poll/s"));
-        assert_eq!(
-            (stream.events_delivered.len(), stream.min_verification_interval),
-            (1, Some(60))
-        );
-        for (name, value) in [
-            ("iss", json!("https://tx.example/")),
-            ("iss", json!(null)),
-            ("aud", json!("you")),
-            ("aud", json!(5)),
-            ("stream_id", json!("")),
-            ("stream_id", json!(null)),
-        ] {
-            let mut stream = good.clone();
-            stream[name] = value;
-            assert!(read(&stream).is_err(), "{stream}");
-        }
-        assert!(read(&json!([])).is_err());
-        assert_eq!(streams(Some(json!([{}, {}]))).len(), 2);
-        assert_eq!(streams(Some(json!({"stream_id": "s"}))).len(), 1);
-        assert!(streams(Some(json!({}))).is_empty() && streams(None).is_empty());
     }
 
     #[test]

@@ -24,6 +24,9 @@ pub const VERIFICATION: usize = 5;
 /// Expected states that are remembered at once; the oldest go.
 const MAX_EXPECTED: usize = 8;
 
+/// A stream that was gone sooner than this was lost soon: another one may be, too.
+const SOON_MS: u64 = 3_600_000;
+
 /// A verification event may come late: for so long its state is known. That it is late shows long before.
 const EXPECTED_MS: u64 = 24 * 3_600_000;
 
@@ -65,6 +68,9 @@ pub struct Setup {
     pub endpoints: Option<Endpoints>,
     pub token_endpoint: Option<String>,
     pub stream: Option<RemoteStream>,
+    /// The id of one that was gone: until there is another one it may come back, and would be left behind otherwise.
+    #[serde(default)]
+    pub former: Option<String>,
     /// As last heard of.
     pub status: Option<String>,
     pub reason: Option<String>,
@@ -75,6 +81,9 @@ pub struct Setup {
     pub watched_at: Option<u64>,
     /// When a verification event was last asked for.
     pub asked_at: Option<u64>,
+    /// Streams in a row that were gone soon after we had them.
+    #[serde(default)]
+    pub lost: u32,
 }
 
 impl Setup {
@@ -110,9 +119,9 @@ impl Setup {
         matches!(self.state(at), StepState::Done | StepState::Skipped)
     }
 
-    /// Whether events can flow.
-    pub fn has_stream(&self) -> bool {
-        self.is_over(STREAM) && self.stream.is_some()
+    /// Of the stream that we have now. It carries events also while a step of the set-up is done again, or refused.
+    pub fn stream_id(&self) -> Option<&str> {
+        self.stream.as_ref().map(|stream| stream.stream_id.as_str())
     }
 
     /// The step whose turn it is, and when.
@@ -134,7 +143,11 @@ impl Setup {
                 state,
                 at: Some(now),
                 detail,
-                attempts: step.attempts + 1,
+                // What came further did not fail.
+                attempts: match state {
+                    StepState::Doing => 0,
+                    _ => step.attempts + 1,
+                },
                 next_attempt_at: None,
             };
         }
@@ -157,7 +170,7 @@ impl Setup {
     pub fn wait(&mut self, at: usize, detail: &str, until: u64, now: u64) {
         self.end(at, StepState::Waiting, Some(detail.to_owned()), now);
         if let Some(step) = self.step(at) {
-            step.next_attempt_at = Some(until);
+            (step.attempts, step.next_attempt_at) = (0, Some(until));
         }
     }
 
@@ -179,13 +192,24 @@ impl Setup {
         }
     }
 
-    /// The stream is gone at the transmitter: another one is wanted.
-    pub fn lose_stream(&mut self) {
-        self.stream = None;
+    /// The stream is gone at the transmitter: another one is wanted, not before `backoff` of how often in a row that was soon, so
+    /// that a transmitter that loses all of them is not asked without end.
+    pub fn lose_stream(&mut self, backoff: &dyn Fn(u32) -> u64, now: u64) {
+        let had_at = self.steps.get(STREAM).and_then(|step| step.at).unwrap_or(0);
+        self.lost = match now.saturating_sub(had_at) < SOON_MS {
+            true => self.lost.saturating_add(1),
+            false => 0,
+        };
+        if let Some(stream) = self.stream.take() {
+            self.former = Some(stream.stream_id);
+        }
         self.status = None;
         self.reason = None;
         self.expected.clear();
         self.repeat_from(STREAM);
+        if let (Some(step), 1..) = (self.steps.get_mut(STREAM), self.lost) {
+            step.next_attempt_at = Some(now.saturating_add(backoff(self.lost)));
+        }
     }
 
     /// SSF-8.1.4.2-7: remembered before it is asked for.
@@ -323,6 +347,43 @@ mod tests {
         setup.fail(DISCOVERY, &Trouble::Refused("403".into()), 50, 3600, 1000);
         assert_eq!((setup.next(0), setup.word()), (Some((DISCOVERY, 4600)), "failed"));
         assert_eq!(setup.attempts(DISCOVERY), 3);
+        for _ in 0..40 {
+            setup.end(SUBJECTS, StepState::Doing, None, 1000);
+            setup.wait(VERIFICATION, "", 2000, 1000);
+        }
+        assert_eq!(
+            (setup.attempts(SUBJECTS), setup.attempts(VERIFICATION)),
+            (0, 0),
+            "no failures"
+        );
+    }
+
+    #[test]
+    fn streams_that_are_gone_as_soon_as_they_are_made_are_made_ever_more_seldom() {
+        let mut setup = Setup::new();
+        let backoff = |failures: u32| u64::from(failures) * 1000;
+        for (lived, wait) in [
+            (SOON_MS, None),
+            (5, Some(1000)),
+            (5, Some(2000)),
+            (SOON_MS - 1, Some(3000)),
+            (SOON_MS, None),
+            (5, Some(1000)),
+        ] {
+            let had_at = SOON_MS;
+            (0..STEPS.len()).for_each(|at| setup.end(at, StepState::Done, None, had_at));
+            setup.stream = Some(RemoteStream {
+                stream_id: "s".into(),
+                ..RemoteStream::default()
+            });
+            assert_eq!(setup.stream_id(), Some("s"));
+            setup.expect("a", had_at);
+            let now = had_at + lived;
+            setup.lose_stream(&backoff, now);
+            assert_eq!(setup.next(now), Some((STREAM, now + wait.unwrap_or(0))), "{lived}");
+            assert_eq!((setup.stream_id(), setup.former.as_deref()), (None, Some("s")));
+            assert!(setup.expected.is_empty());
+        }
     }
 
     /// SSF-8.1.4.1-7, SSF-8.1.4.2-7.

@@ -8,7 +8,7 @@ use crate::delivery::sql::{Row, Sql, SqlError};
 use crate::protocol::json::json;
 use crate::protocol::subject::fingerprint;
 
-/// `state`: one of the numbers below.
+/// `state`: one of the numbers below. The last: its removal was refused.
 pub const SCHEMA: Migration = &[
     "CREATE TABLE wanted (seq INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, subject TEXT NOT NULL, state INTEGER NOT NULL, detail TEXT)",
 ];
@@ -17,6 +17,7 @@ const TO_ADD: i64 = 0;
 const ADDED: i64 = 1;
 const REFUSED: i64 = 2;
 const TO_REMOVE: i64 = 3;
+const KEPT: i64 = 4;
 
 /// A subject whose turn it is.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,7 +65,7 @@ pub fn waiting(sql: &dyn Sql) -> Result<u64, SqlError> {
 
 /// How many were refused.
 pub fn refused(sql: &dyn Sql) -> Result<u64, SqlError> {
-    count(sql, "SELECT COUNT(*) FROM wanted WHERE state = 2")
+    count(sql, "SELECT COUNT(*) FROM wanted WHERE state IN (2, 4)")
 }
 
 fn count(sql: &dyn Sql, statement: &str) -> Result<u64, SqlError> {
@@ -102,7 +103,12 @@ pub fn settle(sql: &dyn Sql, due: &Due, refused: Option<&str>) -> Result<(), Sql
         _ => sql.exec(
             "UPDATE wanted SET state = ?, detail = ? WHERE seq = ? AND state = ?",
             &[
-                if refused.is_some() { REFUSED } else { ADDED }.into(),
+                match (refused, due.remove) {
+                    (None, _) => ADDED,
+                    (Some(_), false) => REFUSED,
+                    (Some(_), true) => KEPT,
+                }
+                .into(),
                 refused.into(),
                 due.seq.into(),
                 was.into(),
@@ -112,10 +118,10 @@ pub fn settle(sql: &dyn Sql, due: &Due, refused: Option<&str>) -> Result<(), Sql
     Ok(())
 }
 
-/// A new stream knows none of them.
+/// A new stream knows none of them, and may take what another one refused.
 pub fn start_over(sql: &dyn Sql) -> Result<(), SqlError> {
-    sql.exec("DELETE FROM wanted WHERE state = 3", &[])?;
-    sql.exec("UPDATE wanted SET state = 0 WHERE state = 1", &[])?;
+    sql.exec("DELETE FROM wanted WHERE state IN (3, 4)", &[])?;
+    sql.exec("UPDATE wanted SET state = 0, detail = NULL WHERE state IN (1, 2)", &[])?;
     Ok(())
 }
 
@@ -131,7 +137,7 @@ pub fn list(sql: &dyn Sql, after: i64, limit: u32) -> Result<Value, SqlError> {
         cursor = row.int(0)?;
         let state = match row.int(2)? {
             ADDED => "added",
-            REFUSED => "refused",
+            REFUSED | KEPT => "refused",
             _ => "waiting",
         };
         let detail = Some(row.text(3)?).filter(|detail| !detail.is_empty());
@@ -198,5 +204,23 @@ mod tests {
         change(&sql, &[subject(1), subject(3)], &[]).unwrap();
         start_over(&sql).unwrap();
         assert_eq!(waiting(&sql).unwrap(), 4);
+    }
+
+    #[test]
+    fn a_new_stream_is_asked_for_what_another_refused_and_keeps_nobody_who_should_go() {
+        let sql = TestSql::default();
+        migrate(&sql, &[SCHEMA]).unwrap();
+        change(&sql, &[subject(1), subject(2)], &[subject(3)]).unwrap();
+        for due in due(&sql, 3).unwrap() {
+            settle(&sql, &due, Some("answered 403").filter(|_| due.seq != 1)).unwrap();
+        }
+        assert_eq!(states(&sql), ["1added", "2refused", "3refused"]);
+        assert_eq!(refused(&sql).unwrap(), 2);
+        start_over(&sql).unwrap();
+        assert_eq!(
+            (states(&sql), refused(&sql).unwrap()),
+            (vec!["1waiting".to_owned(), "2waiting".to_owned()], 0)
+        );
+        assert!(due(&sql, 9).unwrap().iter().all(|due| !due.remove));
     }
 }

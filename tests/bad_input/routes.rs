@@ -210,7 +210,7 @@ impl Route {
 
     /// Most bytes of a body (design 6).
     pub fn limit(&self) -> usize {
-        if self.pattern == "/events" {
+        if ["/events", "/admin/sources/{source_id}/subjects"].contains(&self.pattern) {
             1024 * 1024
         } else {
             256 * 1024

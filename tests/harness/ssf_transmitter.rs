@@ -23,6 +23,8 @@ pub enum Fault {
     Instead(Reply),
     /// It is carried out, and its answer is lost.
     Lost,
+    /// It is carried out, and answered with this.
+    Answered(Reply),
     /// It is carried out, and this is done to the body of its answer.
     Changed(fn(&mut Value)),
 }
@@ -37,6 +39,8 @@ struct State {
     signing: Key,
     /// Method and path, in order.
     faults: Vec<(String, Fault)>,
+    /// Requests of this kind are not heard for now.
+    held: Option<String>,
     seen: Vec<Recorded>,
     tokens: BTreeSet<String>,
     tokens_made: usize,
@@ -82,6 +86,7 @@ impl SsfTransmitter {
             odd_key: None,
             signing: Key::First,
             faults: Vec::new(),
+            held: None,
             seen: Vec::new(),
             tokens: BTreeSet::new(),
             tokens_made: 0,
@@ -140,6 +145,16 @@ impl SsfTransmitter {
     /// Every request of this kind goes wrong, until `mend`.
     pub fn fail_always(&self, what: &str, reply: Reply) {
         self.fail(&format!("*{what}"), Fault::Instead(reply));
+    }
+
+    /// Requests of this kind wait until `release`, and are carried out then.
+    pub fn hold(&self, what: &str) {
+        self.shared.lock().held = Some(what.to_owned());
+    }
+
+    pub fn release(&self) {
+        self.shared.lock().held = None;
+        self.shared.changed.notify_all();
     }
 
     pub fn mend(&self) {
@@ -264,6 +279,9 @@ fn serve(shared: &Arc<Shared>, request: Recorded) -> Reply {
     let fault = {
         let mut state = shared.lock();
         state.seen.push(request.clone());
+        while state.held.as_deref() == Some(name.as_str()) {
+            state = shared.changed.wait(state).expect("nobody panics here");
+        }
         let always = format!("*{name}");
         let at = state
             .faults
@@ -279,6 +297,10 @@ fn serve(shared: &Arc<Shared>, request: Recorded) -> Reply {
         Some(Fault::Lost) => {
             carry_out(shared, &name, &request);
             Reply::Reset
+        }
+        Some(Fault::Answered(reply)) => {
+            carry_out(shared, &name, &request);
+            reply
         }
         Some(Fault::Changed(change)) => match carry_out(shared, &name, &request) {
             Reply::Answer { status, body, .. } => {

@@ -72,6 +72,30 @@ fn a_stream_that_was_made_unheard_goes_with_its_source() {
     assert!(transmitter.streams().is_empty());
 }
 
+/// The request that makes the stream is under way when the source is deleted.
+#[test]
+fn a_stream_that_is_being_made_goes_with_its_source() {
+    for what in ["GET /streams", "POST /streams"] {
+        let mut instance = Instance::start(options());
+        let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
+        transmitter.hold(what);
+        let source = Source::create(&instance, &request(&transmitter, "push"));
+        eventually(what, || (!transmitter.requests(what).is_empty()).then_some(()));
+        instance.operator().delete(&source.path(), 202);
+        transmitter.release();
+        if what == "POST /streams" {
+            eventually("it is made", || (!transmitter.streams().is_empty()).then_some(()));
+        }
+        let_time_pass(&mut instance);
+        eventually("the tenant has asked again, and the source is gone", || {
+            let asked = transmitter.requests("GET /streams").len() + transmitter.requests("DELETE /streams").len();
+            (asked > 1 && transmitter.streams().is_empty()).then_some(())
+        });
+        let made = transmitter.requests("POST /streams").len();
+        assert_eq!(made, usize::from(what == "POST /streams"), "{what}");
+    }
+}
+
 #[test]
 fn a_tenant_that_is_deleted_takes_its_streams_along() {
     let instance = Instance::start(options());

@@ -2,6 +2,7 @@
 
 mod leaving;
 mod legacy;
+mod lost;
 mod polling;
 mod pushing;
 mod set_up;

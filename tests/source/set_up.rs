@@ -119,8 +119,9 @@ fn the_only_stream_that_may_be_is_taken_over() {
 
 /// SSF-8.1.1.1-3, SSF-8.1.1.1-12, pitfall 24.
 #[test]
-fn a_stream_of_another_issuer_or_for_another_audience_is_given_back() {
-    let changes: [fn(&mut Value); 2] = [
+fn a_stream_of_another_issuer_or_for_somebody_else_is_given_back() {
+    let changes: [fn(&mut Value); 3] = [
+        |stream| stream["delivery"]["endpoint_url"] = json!("https://elsewhere.example"),
         |stream| stream["iss"] = json!("https://other.example"),
         |stream| stream["aud"] = json!("https://somebody.example"),
     ];

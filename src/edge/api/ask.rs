@@ -75,7 +75,12 @@ pub async fn ask(
 }
 
 /// Lets in who may ask, and takes the body in.
-pub async fn admit(call: Call, who: Who) -> Result<Asked, ApiError> {
+pub fn admit(call: Call, who: Who) -> impl Future<Output = Result<Asked, ApiError>> {
+    admit_within(call, who, body::LIMIT)
+}
+
+/// The same, with a body of up to `limit` bytes.
+pub async fn admit_within(call: Call, who: Who, limit: usize) -> Result<Asked, ApiError> {
     let Call {
         edge,
         id,
@@ -92,7 +97,7 @@ pub async fn admit(call: Call, who: Who) -> Result<Asked, ApiError> {
     };
     let given = match parts.method.as_str() {
         "GET" | "HEAD" | "DELETE" => Value::Null,
-        _ => body::read_json(&parts.headers, payload, body::LIMIT)?,
+        _ => body::read_json(&parts.headers, payload, limit)?,
     };
     Ok(Asked {
         edge,

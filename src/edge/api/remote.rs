@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::edge::body;
 use crate::edge::command::{SourceCommand, SourceReply};
 use crate::edge::error::{ApiError, json_response};
 use crate::edge::web::{Response, StatusCode, Uri};
@@ -10,7 +11,7 @@ use crate::protocol::status::{Status, reason};
 use crate::protocol::subject_request::BulkSubjects;
 use crate::receiver::setup::STEPS;
 
-use super::ask::{Asked, Who, admit, unexpected};
+use super::ask::{Asked, Who, admit_within, unexpected};
 use super::call::{Answering, Call};
 use super::query::{page, parameter};
 
@@ -20,13 +21,17 @@ const MAX_WAIT: u64 = 25;
 /// Most subjects in one answer.
 const MAX_PAGE: u32 = 1000;
 
-/// Most subjects in one request; as many as fit into a body.
+/// Most subjects in one request.
 const MAX_CHANGED: usize = 10_000;
 
 type Ask = fn(&Asked) -> Result<SourceCommand, ApiError>;
 
-async fn put(call: Call, status: StatusCode, command: Ask) -> Result<Response, ApiError> {
-    let asked = admit(call, Who::Operator).await?;
+fn put(call: Call, status: StatusCode, command: Ask) -> impl Future<Output = Result<Response, ApiError>> {
+    put_within(call, status, body::LIMIT, command)
+}
+
+async fn put_within(call: Call, status: StatusCode, limit: usize, command: Ask) -> Result<Response, ApiError> {
+    let asked = admit_within(call, Who::Operator, limit).await?;
     let source = asked.edge.source(&asked.id)?;
     match source.ask(command(&asked)?).await? {
         SourceReply::Shown(shown) => Ok(json_response(status, &shown)),
@@ -71,7 +76,7 @@ pub fn subjects(call: Call) -> impl Answering {
 }
 
 pub fn change_subjects(call: Call) -> impl Answering {
-    put(call, StatusCode::ACCEPTED, |asked| {
+    put_within(call, StatusCode::ACCEPTED, body::PUBLISH_LIMIT, |asked| {
         let BulkSubjects { add, remove } =
             BulkSubjects::parse_at_most(&asked.given, MAX_CHANGED).map_err(|found| ApiError::invalid(&found))?;
         Ok(SourceCommand::ChangeSubjects { add, remove })

@@ -10,7 +10,7 @@ use crate::edge::random;
 use crate::protocol::json::json;
 use crate::receiver::intake::AboutStream;
 use crate::receiver::remote::Trouble;
-use crate::receiver::setup::{self, Setup};
+use crate::receiver::setup;
 use crate::receiver::source::Source;
 use crate::receiver::watch;
 
@@ -67,15 +67,22 @@ impl SourceObject {
         if due > now {
             return Ok(Some(silent.map_or(due, |at| at.min(due))));
         }
+        let stream_id = self.with_setup(|setup| setup.stream_id().unwrap_or_default().to_owned())?;
         let looked = match self.read_status().await {
-            Ok(_) => self.verify_now_and_then(&rules).await,
-            Err(trouble) => Err(trouble),
+            // That it is there is as good a sign of life.
+            Err(trouble) => self.is_there(&stream_id, trouble).await,
+            Ok(_) => Ok(()),
+        };
+        let looked = match looked {
+            Ok(()) => self.verify_now_and_then(&rules).await,
+            looked => looked,
         };
         self.source()?;
         let now = now_ms();
         match looked {
             Ok(()) => self.change_setup(&mut |setup| setup.watched_at = Some(now))?,
-            Err(Trouble::Gone(detail)) => self.stream_is_gone(&detail).await?,
+            // The set-up goes on from there.
+            Err(_) if self.with_setup(|setup| setup.stream_id() != Some(&stream_id))? => return Ok(None),
             Err(trouble) => {
                 log::line(
                     Level::Warn,
@@ -98,9 +105,7 @@ impl SourceObject {
     async fn verify_now_and_then(&self, rules: &watch::Rules) -> Result<(), Trouble> {
         let now = now_ms();
         let wanted = self.with_setup(|setup| {
-            let old = setup
-                .verified_at
-                .is_none_or(|at| now.saturating_sub(at) >= rules.every_ms);
+            let old = watch::wants_verification(setup, rules, now);
             // A disabled stream refuses, a paused one keeps it back.
             let is_enabled = setup.status.as_deref().is_none_or(|status| status == "enabled");
             setup.is_over(setup::VERIFICATION) && old && is_enabled && watch::may_verify_in(setup, now) == 0
@@ -151,20 +156,42 @@ impl SourceObject {
         self.problem("stream_disabled", is("stream_disabled"))
     }
 
-    /// The transmitter knows no such stream any more: another one is set up.
-    pub(super) async fn stream_is_gone(&self, detail: &str) -> Answer<()> {
-        self.problem("stream_gone", Some(detail))?;
-        self.turn.set(self.turn.get() + 1);
-        self.change_setup(&mut Setup::lose_stream)?;
-        self.nudge().await;
-        Ok(())
+    /// What a request about the stream was answered with. After 404 its configuration says whether it is there: an endpoint that
+    /// is not, or that hears of a new stream later than others, must not cost a stream that is well. One that is gone is set up
+    /// anew; the stream that it was about may be another one than we have by now.
+    pub(super) async fn is_there(&self, stream_id: &str, trouble: Trouble) -> Result<(), Trouble> {
+        let Trouble::Gone(detail) = trouble else {
+            return Err(trouble);
+        };
+        let found = self.manage(&self.endpoints()?.read(stream_id)).await;
+        if !matches!(found, Err(Trouble::Gone(_))) {
+            return found.map(|_| ());
+        }
+        let settings = self.settings().map_err(ours)?;
+        let retry = settings.delivery.courier.retry;
+        let backoff = |failures| retry.backoff_ms(failures, random::draw()).max(retry.base_ms / 2);
+        if self
+            .with_setup(|setup| setup.stream_id() == Some(stream_id))
+            .map_err(ours)?
+        {
+            self.problem("stream_gone", Some(&detail)).map_err(ours)?;
+            self.turn.set(self.turn.get() + 1);
+            let now = now_ms();
+            self.change_setup(&mut |setup| setup.lose_stream(&backoff, now))
+                .map_err(ours)?;
+            // What was wrong with that one is over.
+            for code in ["verification_unanswered", "stream_paused", "stream_disabled"] {
+                self.problem(code, None).map_err(ours)?;
+            }
+            self.nudge().await;
+        }
+        Err(Trouble::Gone(detail))
     }
 
     /// Whether what an event says of the stream can be.
     pub(super) fn check_about(&self, source: &Source, about: &AboutStream, now: u64) -> Answer<()> {
         let checked = self.with_setup(|setup| {
-            let ours = setup.stream.as_ref().map(|stream| stream.stream_id.clone());
-            about.check(ours.as_deref(), source.managed.legacy, &|state| {
+            about.check(setup.stream_id(), source.managed.legacy, &|state| {
                 setup.expects(state, now)
             })
         })?;

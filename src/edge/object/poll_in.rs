@@ -54,10 +54,7 @@ impl SourceObject {
     /// When to poll next; nothing where there is nothing to poll.
     pub(super) fn poll_due(&self) -> Answer<Option<u64>> {
         let source = self.source()?;
-        let has_url = |setup: &mut Setup| {
-            let stream = setup.stream.as_ref().filter(|_| setup.has_stream());
-            stream.is_some_and(|stream| stream.poll_url.is_some())
-        };
+        let has_url = |setup: &mut Setup| setup.stream.as_ref().is_some_and(|stream| stream.poll_url.is_some());
         if !source.managed.poll || !self.with_setup(has_url)? {
             return Ok(None);
         }
@@ -105,8 +102,8 @@ impl SourceObject {
     async fn poll_once(&self) -> Answer<()> {
         let source = self.source()?;
         let rules = self.poll_rules(&source)?;
-        let url = self.with_setup(|setup| setup.stream.as_ref().and_then(|stream| stream.poll_url.clone()))?;
-        let Some(url) = url else {
+        let stream = self.with_setup(|setup| setup.stream.clone())?.unwrap_or_default();
+        let Some(url) = stream.poll_url else {
             // Whoever calls in a loop has to come to a wait.
             self.poller.borrow_mut().hold_until(now_ms() + 1000);
             return Ok(());
@@ -136,7 +133,7 @@ impl SourceObject {
                 self.poller.borrow_mut().held_too_long(now);
                 return Ok(());
             }
-            Err(trouble) => return self.poll_failed(&trouble, &rules).await,
+            Err(trouble) => return self.poll_failed(&stream.stream_id, trouble, &rules).await,
         };
         self.count(|tally| tally.last_poll_at = Some(now))?;
         let mut trouble = None;
@@ -190,19 +187,23 @@ impl SourceObject {
         Ok(())
     }
 
-    async fn poll_failed(&self, trouble: &Trouble, rules: &Rules) -> Answer<()> {
+    async fn poll_failed(&self, stream_id: &str, trouble: Trouble, rules: &Rules) -> Answer<()> {
+        if let Trouble::Gone(_) = trouble {
+            let _ = self.is_there(stream_id, trouble.clone()).await;
+        }
+        // Another stream than that one has nothing to do with it.
+        if self.with_setup(|setup| setup.stream_id() != Some(stream_id))? {
+            return Ok(());
+        }
         let now = now_ms();
         let (failures, due) = {
             let mut poller = self.poller.borrow_mut();
-            poller.failed(trouble, rules, random::draw(), now);
+            poller.failed(&trouble, rules, random::draw(), now);
             (poller.failures(), poller.due())
         };
         let answered_at = self.tally()?.last_poll_at.unwrap_or(now);
         // The next life of this object must know that it has to wait.
         self.write_tally()?;
-        if matches!(trouble, Trouble::Gone(_)) {
-            return self.stream_is_gone(trouble.detail()).await;
-        }
         let lasting = !matches!(trouble, Trouble::Later { .. });
         let silent = due.saturating_sub(answered_at) > SILENT_MS + rules.interval_ms;
         if failures >= FAILING || lasting || silent {

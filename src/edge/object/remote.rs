@@ -393,8 +393,9 @@ impl SourceObject {
             Some(at) => at,
             None => {
                 let may_have = self.with_setup(|setup| {
-                    let begun = setup.state(setup::STREAM) != StepState::Todo;
-                    setup.endpoints.is_some() && (setup.stream.is_some() || begun)
+                    let begun = self.making.get() || setup.state(setup::STREAM) != StepState::Todo;
+                    let known = setup.stream.is_some() || setup.former.is_some();
+                    setup.endpoints.is_some() && (known || begun)
                 })?;
                 if !(source.is_managed() && may_have) {
                     return self.delete().await;
@@ -406,7 +407,8 @@ impl SourceObject {
                 now
             }
         };
-        if now < meta::number(&self.sql, "leave_at")?.unwrap_or(0) {
+        // What is being made now is known when the tenant asks again.
+        if self.making.get() || now < meta::number(&self.sql, "leave_at")?.unwrap_or(0) {
             return Ok(SourceReply::Begun);
         }
         let left = self.delete_stream(&source).await;
@@ -432,21 +434,28 @@ impl SourceObject {
     /// Whatever is not there any more is as good as deleted.
     async fn delete_stream(&self, source: &Source) -> Result<(), Trouble> {
         let lost = |_| Trouble::later("a fault of this service: its log says which");
-        let (known, endpoints) = self
+        let (known, is_all, endpoints) = self
             .with_setup(|setup| {
-                let id = setup.stream.as_ref().map(|stream| stream.stream_id.clone());
-                (id, setup.endpoints.clone())
+                let known = [setup.stream_id(), setup.former.as_deref()];
+                let known: Vec<_> = known.into_iter().flatten().map(str::to_owned).collect();
+                (known, setup.is_over(setup::STREAM), setup.endpoints.clone())
             })
             .map_err(lost)?;
         let Some(endpoints) = endpoints else { return Ok(()) };
-        let stream_id = match known {
-            Some(stream_id) => Some(stream_id),
-            None => self.find_unheard(source, &endpoints).await?,
-        };
-        let Some(stream_id) = stream_id else { return Ok(()) };
-        match self.manage(&endpoints.delete(&stream_id)).await {
+        let delete = async |stream_id: &str| match self.manage(&endpoints.delete(stream_id)).await {
             Ok(_) | Err(Trouble::Gone(_)) => Ok(()),
             Err(trouble) => Err(trouble),
+        };
+        for stream_id in &known {
+            delete(stream_id).await?;
+        }
+        // Another one may have been made meanwhile.
+        match is_all {
+            true => Ok(()),
+            false => match self.find_unheard(source, &endpoints).await? {
+                Some(stream_id) => delete(&stream_id).await,
+                None => Ok(()),
+            },
         }
     }
 }

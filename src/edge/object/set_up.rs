@@ -9,7 +9,7 @@ use crate::edge::random;
 use crate::edge::together::together;
 use crate::protocol::endpoint_url::EndpointUrl;
 use crate::protocol::json::json;
-use crate::receiver::remote::{self, Endpoints, RemoteStream, Trouble, Wanted, read_stream, streams};
+use crate::receiver::remote::{self, Endpoints, RemoteStream, Trouble, Wanted, read_stream, stream_id, streams};
 use crate::receiver::setup::{self, STEPS, Setup, StepState};
 use crate::receiver::source::Source;
 use crate::receiver::{wanted, watch};
@@ -61,7 +61,12 @@ impl SourceObject {
             setup::DISCOVERY => boxed(self.discover(&source)).await,
             setup::KEYS => boxed(self.get_keys()).await,
             setup::TOKEN => boxed(self.get_token()).await,
-            setup::STREAM => boxed(self.get_stream(&source)).await,
+            setup::STREAM => {
+                self.making.set(true);
+                let ended = boxed(self.get_stream(&source)).await;
+                self.making.set(false);
+                ended
+            }
             setup::SUBJECTS => boxed(self.get_subjects()).await,
             _ => boxed(self.get_verified(turn)).await,
         };
@@ -201,9 +206,7 @@ impl SourceObject {
             events_requested: &events,
             description: &description,
         };
-        let known = self.with_setup(|setup| setup.stream.as_ref().map(|stream| stream.stream_id.clone()));
-        let known = known.map_err(ours)?;
-        if let Some(stream_id) = known.or_else(|| source.managed.stream_id.clone()) {
+        if let Some(stream_id) = self.known_stream()?.or_else(|| source.managed.stream_id.clone()) {
             match self.adopt(source, &endpoints, &stream_id, &wanted).await {
                 Err(Trouble::Gone(detail)) if source.managed.stream_id.is_some() => {
                     return Err(Trouble::Refused(detail));
@@ -212,20 +215,23 @@ impl SourceObject {
                 adopted => return adopted,
             }
         }
-        let listed = match self.manage(&endpoints.list()).await {
-            Ok(body) => streams(body),
-            // Some answer so when there is none.
-            Err(Trouble::Gone(_)) => Vec::new(),
-            Err(trouble) => return Err(trouble),
-        };
+        let listed = self.listed(&endpoints).await?;
         if let Some(stream_id) = listed.iter().find(|stream| wanted.owns(stream)).and_then(stream_id) {
             return self.adopt(source, &endpoints, &stream_id, &wanted).await;
         }
+        // Whoever deletes the source has to hear of all that was made.
+        self.source().map_err(ours)?;
         match self.manage(&endpoints.create(&wanted)).await {
-            Ok(created) => {
-                let created = created.unwrap_or_default();
-                match read_stream(&created, &source.issuer, &source.audience) {
-                    Ok(stream) => self.have_stream(source, stream).await,
+            Ok(None) => Err(Trouble::later(
+                "the transmitter took the request for a stream and shows none yet",
+            )),
+            Ok(Some(created)) => {
+                let stream = read_stream(&created, &source.issuer, &source.audience);
+                match stream.and_then(|stream| wanted.leads_to_us(&created).map(|()| stream)) {
+                    Ok(stream) => {
+                        let delivered = wanted.delivered(&created);
+                        self.have_stream(source, &endpoints, stream, delivered).await
+                    }
                     Err(detail) => {
                         // SSF-8.1.1.1-3: what was made just now, and is not what it should be, does not stay.
                         if let Some(stream_id) = stream_id(&created) {
@@ -236,26 +242,32 @@ impl SourceObject {
                 }
             }
             // SSF-8.1.1.1-6: only one is allowed, and that one is there.
-            Err(Trouble::Conflict(detail)) => {
-                let listed = streams(self.manage(&endpoints.list()).await?);
-                match listed.as_slice() {
-                    [only] => match stream_id(only) {
-                        Some(stream_id) => self.adopt(source, &endpoints, &stream_id, &wanted).await,
-                        None => Err(Trouble::Refused(detail)),
-                    },
-                    _ => Err(Trouble::Refused(format!(
-                        "{detail}; which stream to take is not clear: name it as stream_id"
-                    ))),
-                }
-            }
+            Err(Trouble::Conflict(detail)) => match self.listed(&endpoints).await?.as_slice() {
+                [only] => match stream_id(only) {
+                    Some(stream_id) => self.adopt(source, &endpoints, &stream_id, &wanted).await,
+                    None => Err(Trouble::Refused(detail)),
+                },
+                _ => Err(Trouble::Refused(format!(
+                    "{detail}; which stream to take is not clear: name it as stream_id"
+                ))),
+            },
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    async fn listed(&self, endpoints: &Endpoints) -> Result<Vec<Value>, Trouble> {
+        match self.manage(&endpoints.list()).await {
+            Ok(body) => streams(body),
+            // Some answer so when there is none.
+            Err(Trouble::Gone(_)) => Ok(Vec::new()),
             Err(trouble) => Err(trouble),
         }
     }
 
     /// Takes a stream that is there, and gives it our members.
     async fn adopt(&self, source: &Source, endpoints: &Endpoints, stream_id: &str, wanted: &Wanted<'_>) -> Ended {
-        let read = |found: Option<Value>| {
-            let stream = read_stream(&found.unwrap_or_default(), &source.issuer, &source.audience);
+        let read = |found: &Value| {
+            let stream = read_stream(found, &source.issuer, &source.audience);
             let stream = stream.map_err(Trouble::Refused)?;
             match stream.stream_id == stream_id {
                 true => Ok(stream),
@@ -265,9 +277,20 @@ impl SourceObject {
             }
         };
         // Whose it is comes before any change of it.
-        read(self.manage(&endpoints.read(stream_id)).await?)?;
-        let stream = read(self.manage(&endpoints.patch(stream_id, wanted)).await?)?;
-        self.have_stream(source, stream).await
+        read(&self.manage(&endpoints.read(stream_id)).await?.unwrap_or_default())?;
+        let (changed, not_us): (_, fn(String) -> Trouble) =
+            match self.manage(&endpoints.patch(stream_id, wanted)).await? {
+                // SSF-8.1.1.3: a change that was taken may be shown later.
+                None => (
+                    self.manage(&endpoints.read(stream_id)).await?.unwrap_or_default(),
+                    Trouble::later,
+                ),
+                Some(changed) => (changed, Trouble::Refused),
+            };
+        let stream = read(&changed)?;
+        wanted.leads_to_us(&changed).map_err(not_us)?;
+        let delivered = wanted.delivered(&changed);
+        self.have_stream(source, endpoints, stream, delivered).await
     }
 
     /// A stream that may have been made for us, without our having heard of it.
@@ -283,17 +306,18 @@ impl SourceObject {
             events_requested: &[],
             description: &description,
         };
-        match self.manage(&endpoints.list()).await {
-            Ok(body) => Ok(streams(body)
-                .iter()
-                .find(|stream| wanted.owns(stream))
-                .and_then(stream_id)),
-            Err(Trouble::Gone(_)) => Ok(None),
-            Err(trouble) => Err(trouble),
-        }
+        let listed = self.listed(endpoints).await?;
+        Ok(listed.iter().find(|stream| wanted.owns(stream)).and_then(stream_id))
     }
 
-    async fn have_stream(&self, source: &Source, stream: RemoteStream) -> Ended {
+    /// `delivered`: how many of the requested types of events, where the transmitter says so.
+    async fn have_stream(
+        &self,
+        source: &Source,
+        endpoints: &Endpoints,
+        stream: RemoteStream,
+        delivered: Option<usize>,
+    ) -> Ended {
         if source.managed.poll {
             let policy = remote_policy(&*self.settings().map_err(ours)?);
             let url = stream.poll_url.as_deref();
@@ -301,17 +325,31 @@ impl SourceObject {
             let checked = EndpointUrl::parse(url, &policy);
             checked.map_err(|error| Trouble::Refused(format!("the stream's URL to poll {error}")))?;
         }
-        let known = self.with_setup(|setup| setup.stream.as_ref().map(|stream| stream.stream_id.clone()));
-        if known.map_err(ours)?.as_ref() != Some(&stream.stream_id) {
+        let known = self.known_stream()?;
+        let is_new = known.as_ref() != Some(&stream.stream_id);
+        if is_new {
             wanted::start_over(&self.sql).map_err(|error| ours(error.into()))?;
         }
         let keep = |setup: &mut Setup| {
             setup.stream = Some(stream.clone());
-            setup.watched_at = None;
+            (setup.former, setup.watched_at) = (None, None);
         };
         self.change_setup(&mut { keep }).map_err(ours)?;
         self.poller.borrow_mut().start_over();
-        done()
+        if let Some(former) = known.filter(|_| is_new) {
+            // It was not found any more; should it come back, it would carry every event a second time.
+            let _ = self.manage(&endpoints.delete(&former)).await;
+            self.source().map_err(ours)?;
+        }
+        let requested = source.managed.events().len();
+        let missing = delivered.filter(|delivered| *delivered < requested);
+        let detail =
+            missing.map(|delivered| format!("{delivered} of the {requested} requested types of events are delivered"));
+        // With the types of old the names may differ.
+        let is_none = missing == Some(0) && !source.managed.legacy.event_uris;
+        let problem = detail.as_deref().filter(|_| is_none);
+        self.problem("events_refused", problem).map_err(ours)?;
+        Ok((StepState::Done, detail))
     }
 
     /// Adds and removes subjects until none waits, some at once.
@@ -336,14 +374,19 @@ impl SourceObject {
             });
             let answers = together(asked).await;
             self.source().map_err(ours)?;
-            let mut trouble = None;
+            let (mut trouble, mut is_there) = (None, false);
             for (due, answer) in due.iter().zip(answers) {
                 let settled = match answer {
                     // There already, or not there any more: as it should be.
                     Ok(_) | Err(Trouble::Conflict(_)) => wanted::settle(&self.sql, due, None),
                     Err(Trouble::Gone(_)) if due.remove => wanted::settle(&self.sql, due, None),
-                    Err(Trouble::Refused(detail) | Trouble::Gone(detail)) => {
-                        wanted::settle(&self.sql, due, Some(&detail))
+                    Err(refusal @ (Trouble::Refused(_) | Trouble::Gone(_))) => {
+                        // Of a stream that is gone it says nothing about the subject.
+                        if matches!(refusal, Trouble::Gone(_)) && !is_there {
+                            self.is_there(&stream_id, refusal.clone()).await?;
+                            is_there = true;
+                        }
+                        wanted::settle(&self.sql, due, Some(refusal.detail()))
                     }
                     Err(other) => {
                         trouble = Some(other);
@@ -366,8 +409,14 @@ impl SourceObject {
         Ok((StepState::Done, detail))
     }
 
+    /// The stream that we have, or had last.
+    fn known_stream(&self) -> Result<Option<String>, Trouble> {
+        let known = self.with_setup(|setup| setup.stream_id().or(setup.former.as_deref()).map(str::to_owned));
+        known.map_err(ours)
+    }
+
     pub(super) fn stream_id(&self) -> Result<String, Trouble> {
-        let known = self.with_setup(|setup| setup.stream.as_ref().map(|stream| stream.stream_id.clone()));
+        let known = self.with_setup(|setup| setup.stream_id().map(str::to_owned));
         known
             .map_err(ours)?
             .ok_or_else(|| Trouble::later("there is no stream yet"))
@@ -409,9 +458,4 @@ impl SourceObject {
             Some(_) => done(),
         }
     }
-}
-
-fn stream_id(stream: &Value) -> Option<String> {
-    let id = stream.get("stream_id").and_then(Value::as_str);
-    id.filter(|id| !id.is_empty()).map(str::to_owned)
 }

@@ -78,6 +78,8 @@ pub struct SourceObject {
     pub(super) setup: RefCell<Option<Setup>>,
     /// Grows when steps are to be done again: what a step finds that began before does not count.
     pub(super) turn: Cell<u32>,
+    /// A stream may be made at this moment.
+    pub(super) making: Cell<bool>,
     pub(super) token: RefCell<Option<Token>>,
     pub(super) poller: RefCell<Poller>,
     /// After a failure to look after the stream: not before then.
@@ -112,6 +114,7 @@ impl DurableObject for SourceObject {
             run: Run::default(),
             setup: RefCell::default(),
             turn: Cell::default(),
+            making: Cell::default(),
             token: RefCell::default(),
             poller: RefCell::default(),
             watch_again: Cell::default(),

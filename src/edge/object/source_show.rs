@@ -21,14 +21,13 @@ use super::source::SourceObject;
 
 impl SourceObject {
     /// What an operator is told whose request failed there. Where the stream is gone it is made again.
-    async fn failed(&self, trouble: Trouble) -> Refusal {
+    async fn failed(&self, stream_id: &str, trouble: Trouble) -> Refusal {
         let detail = trouble.detail().to_owned();
-        if let Trouble::Gone(_) = trouble
-            && let Err(refusal) = self.stream_is_gone(&detail).await
-        {
-            return refusal;
+        let _ = self.is_there(stream_id, trouble).await;
+        match self.gone.get() {
+            true => Refusal::Gone,
+            false => Refusal::Transmitter { detail },
         }
-        Refusal::Transmitter { detail }
     }
 
     /// Where this source is pushed to.
@@ -41,6 +40,7 @@ impl SourceObject {
     /// Commands of the operator.
     pub(super) async fn manage_source(&self, command: SourceCommand) -> Answer<SourceReply> {
         let source = self.source()?;
+        let stream_id = self.with_setup(|setup| setup.stream_id().unwrap_or_default().to_owned())?;
         let shown = match command {
             SourceCommand::Show { receive_url } => {
                 let mut shown = source.to_json(&receive_url);
@@ -74,20 +74,18 @@ impl SourceObject {
             }
             SourceCommand::Status => {
                 require_managed(&source)?;
+                require_stream(&stream_id)?;
                 let found = match self.read_status().await {
                     Ok(found) => found,
-                    Err(trouble) => return Err(self.failed(trouble).await),
+                    Err(trouble) => return Err(self.failed(&stream_id, trouble).await),
                 };
                 self.status_json(found.is_some())?
             }
             SourceCommand::SetStatus { status, reason } => {
                 require_managed(&source)?;
                 let plan = self.with_setup(|setup| {
-                    let stream_id = setup.stream.as_ref()?.stream_id.clone();
-                    setup
-                        .endpoints
-                        .as_ref()?
-                        .set_status(&stream_id, status.name(), reason.as_deref())
+                    let endpoints = setup.endpoints.as_ref()?;
+                    endpoints.set_status(setup.stream_id()?, status.name(), reason.as_deref())
                 })?;
                 let plan =
                     plan.ok_or_else(|| no_stream("the transmitter has no status endpoint, or there is no stream yet"))?;
@@ -99,7 +97,7 @@ impl SourceObject {
                 match found {
                     Ok(Some(found)) => self.have_status(&found)?,
                     Ok(None) => {}
-                    Err(trouble) => return Err(self.failed(trouble).await),
+                    Err(trouble) => return Err(self.failed(&stream_id, trouble).await),
                 }
                 self.status_json(true)?
             }
@@ -114,6 +112,7 @@ impl SourceObject {
             }
             SourceCommand::Verify => {
                 require_managed(&source)?;
+                require_stream(&stream_id)?;
                 let now = now_ms();
                 let wait = self.with_setup(|setup| watch::may_verify_in(setup, now))?;
                 if wait > 0 {
@@ -124,7 +123,7 @@ impl SourceObject {
                 }
                 let asked = match self.ask_for_verification().await {
                     Ok(asked) => asked,
-                    Err(trouble) => return Err(self.failed(trouble).await),
+                    Err(trouble) => return Err(self.failed(&stream_id, trouble).await),
                 };
                 let state = asked.ok_or_else(|| no_stream("the transmitter has no verification endpoint"))?;
                 self.nudge().await;
@@ -183,6 +182,13 @@ fn require_managed(source: &Source) -> Answer<()> {
         false => Err(no_stream(
             "the source has no credentials, so its stream is not managed here",
         )),
+    }
+}
+
+fn require_stream(stream_id: &str) -> Answer<()> {
+    match stream_id {
+        "" => Err(no_stream("there is no stream yet")),
+        _ => Ok(()),
     }
 }
 
