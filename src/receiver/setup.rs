@@ -64,6 +64,9 @@ pub struct Setup {
     pub steps: Vec<Step>,
     pub endpoints: Option<Endpoints>,
     pub token_endpoint: Option<String>,
+    /// The scopes to ask for, where none were given.
+    #[serde(default)]
+    pub scope: Option<String>,
     pub stream: Option<RemoteStream>,
     /// As last heard of.
     pub status: Option<String>,
