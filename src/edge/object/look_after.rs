@@ -155,6 +155,10 @@ impl SourceObject {
         self.problem("stream_gone", Some(detail))?;
         self.turn.set(self.turn.get() + 1);
         self.change_setup(&mut Setup::lose_stream)?;
+        // What was wrong with that one is over.
+        for code in ["verification_unanswered", "stream_paused", "stream_disabled"] {
+            self.problem(code, None)?;
+        }
         self.nudge().await;
         Ok(())
     }

@@ -20,6 +20,7 @@ use crate::receiver::intake;
 use crate::receiver::keys::are_fresh;
 use crate::receiver::poller::Rules;
 use crate::receiver::remote::Trouble;
+use crate::receiver::setup::Setup;
 use crate::receiver::source::{self, Source};
 
 use super::serve::{boxed, fault};
@@ -44,7 +45,8 @@ impl SourceObject {
     /// When to poll next; nothing where there is nothing to poll.
     pub(super) fn poll_due(&self) -> Answer<Option<u64>> {
         let source = self.source()?;
-        if !source.managed.poll || !self.with_setup(|setup| setup.has_stream())? {
+        let has_url = |setup: &mut Setup| setup.stream.as_ref().is_some_and(|stream| stream.poll_url.is_some());
+        if !source.managed.poll || !self.with_setup(|setup| setup.has_stream() && has_url(setup))? {
             return Ok(None);
         }
         Ok(Some(self.poller.borrow().due()))
@@ -111,6 +113,8 @@ impl SourceObject {
         });
         let sets = match sets {
             Ok(sets) => sets,
+            // It is not polled any more: nothing fails.
+            Err(_) if !source.managed.poll => return Ok(()),
             Err(trouble) => return self.poll_failed(&trouble, &rules).await,
         };
         self.count(|tally| tally.last_poll_at = Some(now))?;
@@ -194,13 +198,11 @@ impl SourceObject {
                 let (keys, wait_ms) = match self.refresh_keys().await {
                     Ok(SourceReply::Keys { keys, wait_ms }) => (keys, wait_ms),
                     Ok(_) => return Err(fault("keys", "an unexpected reply")),
-                    Err(Refusal::RemoteFailed { detail }) => {
-                        self.problem("keys_unavailable", Some(&detail))?;
+                    Err(Refusal::RemoteFailed { .. }) => {
                         return Ok(Fate::Waits(now_ms() + self.settings()?.key_refetch_ms.max(1000)));
                     }
                     Err(refusal) => return Err(refusal),
                 };
-                self.problem("keys_unavailable", None)?;
                 match edge_intake::choose(&token, &keys.jwks) {
                     Ok(key) => (key, KeysFrom::Fetched, keys),
                     // The issuer may have a key that we may not ask for yet.
