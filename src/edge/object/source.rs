@@ -52,7 +52,7 @@ pub struct SourceObject {
     pub(super) env: Env,
     pub(super) sql: EdgeSql,
     pub(super) alarm: Alarm,
-    source: RefCell<Option<Source>>,
+    pub(super) source: RefCell<Option<Source>>,
     /// Rung when a fetch of keys ended.
     fetched: Bell,
     fetching: Cell<bool>,

@@ -43,6 +43,7 @@ impl SourceObject {
         source.webhook_secret = webhook_secret.or(source.webhook_secret);
         // Nothing is awaited from here until all is written: a crash leaves all of it or nothing, and no run sees a half.
         source.save(&self.sql)?;
+        self.source.replace(Some(source.clone()));
         self.keep_secrets(&sealed)?;
         if let Some(subjects) = &given.subjects {
             wanted::replace(&self.sql, subjects)?;
@@ -59,8 +60,9 @@ impl SourceObject {
             self.problem("poll_failing", None)?;
         }
         self.poller.borrow_mut().start_over();
-        self.put_source(&source).await;
+        // The copy is of no use to a crash, the alarm is.
         self.nudge().await;
+        self.put_source(&source).await;
         self.view().map(|view| SourceReply::View(Box::new(view)))
     }
 
