@@ -5,6 +5,7 @@
 //     [--set NAME=VALUE ...]    a setting, written into the configuration
 //     [--env NAME ...]          a setting or secret that workerd reads from its own environment when it starts
 //     [--kv-stale-ms N]         KV serves old values for this long after a write
+//     [--kv-slow-ms N]          a write to KV takes so long
 // prints the path of the configuration, to be run as: workerd serve PATH --experimental
 
 import { randomBytes } from 'node:crypto';
@@ -17,7 +18,7 @@ import { inRoot } from '../lib/paths.mjs';
 import { Failure, main } from '../lib/run.mjs';
 
 /** Writes `<dataDir>/config.capnp` and returns its path. `set` is `{ NAME: value }`, `env` a list of names, `loopback` whether the Worker may reach this machine. */
-export function writeConfig({ dataDir, port, address = '127.0.0.1', build = 'build/release', set = {}, env = [], loopback = set.ALLOW_LOOPBACK === '1', kvStaleMs }) {
+export function writeConfig({ dataDir, port, address = '127.0.0.1', build = 'build/release', set = {}, env = [], loopback = set.ALLOW_LOOPBACK === '1', kvStaleMs, kvSlowMs }) {
   const wrangler = parseToml(fs.readFileSync(inRoot('wrangler.toml'), 'utf8'));
   // Real paths: the configuration names other files relative to itself, and must not step through symbolic links.
   fs.mkdirSync(dataDir, { recursive: true });
@@ -85,6 +86,7 @@ const kv :Workerd.Worker = (
   bindings = [
     (name = "STORE", durableObjectNamespace = "KvStore"),
     (name = "STALE_MS", text = ${text(String(kvStaleMs ?? 0))}),
+    (name = "SLOW_MS", text = ${text(String(kvSlowMs ?? 0))}),
   ],
 );
 
@@ -143,6 +145,7 @@ if (import.meta.url === pathToFileURL(process.argv[1]).href) {
         set: { type: 'string', multiple: true, default: [] },
         env: { type: 'string', multiple: true, default: [] },
         'kv-stale-ms': { type: 'string' },
+        'kv-slow-ms': { type: 'string' },
       },
     });
     if (!values['data-dir'] || !values.port) throw new Failure('--data-dir and --port are needed.');
@@ -150,7 +153,7 @@ if (import.meta.url === pathToFileURL(process.argv[1]).href) {
     console.log(writeConfig({
       dataDir: values['data-dir'], port: values.port, address: values.address, build: values.build,
       set, env: values.env, loopback: (set.ALLOW_LOOPBACK ?? (values.env.includes('ALLOW_LOOPBACK') && process.env.ALLOW_LOOPBACK)) === '1',
-      kvStaleMs: values['kv-stale-ms'],
+      kvStaleMs: values['kv-stale-ms'], kvSlowMs: values['kv-slow-ms'],
     }));
   });
 }

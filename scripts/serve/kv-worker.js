@@ -2,7 +2,7 @@
 // of one Durable Object. Reads come from memory where they can: a workerd process has one isolate per Worker, so the
 // object below and the entry point share this module's variables.
 //
-// Binding: STORE (the object's namespace). STALE_MS, if set, serves a key's old value for that long after a write, as
+// Binding: STORE (the object's namespace). SLOW_MS, if set, is how long a write takes. STALE_MS, if set, serves a key's old value for that long after a write, as
 // Cloudflare's KV may: tests use it.
 
 const MAX_KEY_BYTES = 512;
@@ -36,12 +36,14 @@ export class KvStore {
   constructor(state, env) {
     this.sql = state.storage.sql;
     this.staleMs = Number(env.STALE_MS ?? 0);
+    this.slowMs = Number(env.SLOW_MS ?? 0);
     this.sql.exec(`CREATE TABLE IF NOT EXISTS entry (name TEXT PRIMARY KEY, value BLOB NOT NULL, metadata TEXT, expires INTEGER) WITHOUT ROWID`);
     this.sql.exec(`CREATE INDEX IF NOT EXISTS entry_expires ON entry (expires) WHERE expires IS NOT NULL`);
   }
 
   async fetch(request) {
     const url = new URL(request.url);
+    if (this.slowMs > 0 && request.method === 'PUT') await new Promise((resolve) => setTimeout(resolve, this.slowMs));
     if (request.method === 'POST' && url.pathname === '/bulk/get') return this.bulkGet(await request.json());
     const key = keyOf(url);
     if (key === null) return request.method === 'GET' ? this.list(url.searchParams) : refuse(405, 'No such operation');

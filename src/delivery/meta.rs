@@ -68,6 +68,11 @@ pub fn set(sql: &dyn Sql, key: &str, value: &str) -> Result<(), SqlError> {
     .map(|_| ())
 }
 
+/// Takes a single value away.
+pub fn delete(sql: &dyn Sql, key: &str) -> Result<(), SqlError> {
+    sql.exec("DELETE FROM meta WHERE k = ?", &[key.into()]).map(|_| ())
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::sql::testing::TestSql;

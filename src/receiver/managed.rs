@@ -57,7 +57,7 @@ pub struct Given {
 }
 
 impl Given {
-    fn repeats(&mut self, step: usize) {
+    pub fn repeats(&mut self, step: usize) {
         self.from = Some(self.from.map_or(step, |from| from.min(step)));
     }
 }
@@ -99,7 +99,13 @@ impl Managed {
                 self.stream_id = id.transpose()?;
             }
             "poll_interval" => self.poll_interval = value.map(interval).transpose()?.unwrap_or(0),
-            "legacy" => self.legacy = value.map(Legacy::parse).transpose()?.unwrap_or_default(),
+            "legacy" => {
+                let before = std::mem::take(&mut self.legacy);
+                self.legacy = value.map(Legacy::parse).transpose()?.unwrap_or_default();
+                if self.legacy.risc_configuration != before.risc_configuration {
+                    given.repeats(setup::DISCOVERY);
+                }
+            }
             "understood_members" => {
                 let name = |value: &Value| problem::text(value, 128).map(str::to_owned);
                 let names = value.map(|value| list::distinct(value, 0..=MAX_MEMBERS, &name));

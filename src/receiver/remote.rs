@@ -19,6 +19,9 @@ const MAX_DETAIL: usize = 300;
 pub const PUSH: &str = "urn:ietf:rfc:8935";
 pub const POLL: &str = "urn:ietf:rfc:8936";
 
+/// With this, and its id, ends the description that a source gives its stream.
+pub const OURS: &str = "Heliograph source ";
+
 /// Why a request did not do what it should.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trouble {
@@ -192,11 +195,18 @@ impl Wanted<'_> {
         match self.endpoint_url {
             Some(url) => stream.pointer("/delivery/endpoint_url").and_then(Value::as_str) == Some(url),
             None => {
-                stream.get("description").and_then(Value::as_str) == Some(self.description)
+                let found = stream.get("description").and_then(Value::as_str);
+                found.is_some_and(|found| whose(found) == whose(self.description))
                     && stream.pointer("/delivery/endpoint_url").is_none_or(|_| is_poll(stream))
             }
         }
     }
+}
+
+/// Whose stream it is, by the end of its description: what stands before may have been another text when it was made.
+fn whose(description: &str) -> &str {
+    let own = description.rsplit(OURS).next().unwrap_or_default();
+    own.trim_end_matches(')')
 }
 
 fn is_poll(stream: &Value) -> bool {
@@ -424,6 +434,19 @@ mod tests {
                 .owns(&json!({"description": "d", "delivery": {"method": PUSH, "endpoint_url": "https://o.example"}}))
         );
         assert!(!polled.owns(&json!({"description": "other", "delivery": {"method": POLL}})));
+        let polled = Wanted {
+            description: "now (Heliograph source 1)",
+            ..polled
+        };
+        for (description, expected) in [
+            ("Heliograph source 1", true),
+            ("before (Heliograph source 1)", true),
+            ("before (Heliograph source 11)", false),
+            ("now", false),
+        ] {
+            let stream = json!({"description": description, "delivery": {"method": POLL}});
+            assert_eq!(polled.owns(&stream), expected, "{description}");
+        }
     }
 
     #[test]

@@ -67,6 +67,9 @@ pub struct Setup {
     pub steps: Vec<Step>,
     pub endpoints: Option<Endpoints>,
     pub token_endpoint: Option<String>,
+    /// The scopes to ask for, where none were given.
+    #[serde(default)]
+    pub scope: Option<String>,
     pub stream: Option<RemoteStream>,
     /// The id of one that was gone: until there is another one it may come back, and would be left behind otherwise.
     #[serde(default)]

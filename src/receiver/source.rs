@@ -8,6 +8,7 @@ use crate::protocol::endpoint_url::{EndpointUrl, UrlPolicy};
 use crate::protocol::forward::Forward;
 use crate::protocol::jose::jwk::Jwks;
 use crate::protocol::json::json;
+use crate::protocol::legacy::Legacy;
 use crate::protocol::problem::{self, Invalid, Problem};
 use crate::protocol::record::{self, Record};
 use crate::protocol::set::Audience;
@@ -17,6 +18,8 @@ use super::inbox;
 use super::intake::Trust;
 use super::keys::FetchedKeys;
 use super::managed::{Given, Managed};
+use super::remote::OURS;
+use super::setup;
 use super::target::{self, Target};
 use super::wanted;
 
@@ -69,9 +72,7 @@ impl SourceRequest {
             set.map_err(|found| found.under(name))?;
         }
         let envelope = cloudevents::form(members.get("envelope")).map_err(|found| found.under("envelope"))?;
-        if envelope == Form::Cloudevent && members.contains_key("jwks") {
-            return Err(Invalid::at("jwks", Problem::Refused("is of no use for CloudEvents")));
-        }
+        check_envelope(envelope, &managed, members.contains_key("jwks"))?;
         managed.check(&given, members.contains_key("jwks"))?;
         Ok(Self {
             webhook_secret: cloudevents::secret(members, envelope)?,
@@ -95,6 +96,18 @@ impl SourceRequest {
             managed,
             given,
         })
+    }
+}
+
+/// CloudEvents are signed with no key of the issuer, and no transmitter's stream carries them.
+fn check_envelope(envelope: Form, managed: &Managed, has_keys: bool) -> Result<(), Invalid> {
+    let is_of_sets = managed.credentials.is_some() || has_keys || managed.legacy != Legacy::default();
+    match envelope == Form::Cloudevent && is_of_sets {
+        true => Err(Invalid::at(
+            "envelope",
+            Problem::Refused("is for SETs where there are credentials, jwks or legacy"),
+        )),
+        false => Ok(()),
     }
 }
 
@@ -185,7 +198,7 @@ impl Source {
     /// How its stream is called at the transmitter. It ends with who we are, since that alone tells ours from the streams of
     /// other sources that somebody described alike.
     pub fn stream_description(&self) -> String {
-        let own = format!("Heliograph source {}", self.source_id);
+        let own = format!("{OURS}{}", self.source_id);
         match &self.description {
             Some(description) => format!("{description} ({own})"),
             None => own,
@@ -227,7 +240,10 @@ impl Source {
                 "description" => given
                     .map(|value| problem::text(value, MAX_DESCRIPTION).map(str::to_owned))
                     .transpose()
-                    .map(|text| source.description = text),
+                    .map(|text| {
+                        source.description = text;
+                        changed.repeats(setup::STREAM);
+                    }),
                 "envelope" => cloudevents::form(given).map(|form| source.envelope = form),
                 // What it says is judged below, and is sealed by whoever may.
                 "webhook_secret" => Ok(()),
@@ -241,6 +257,7 @@ impl Source {
             };
             set.map_err(|found| found.under(name))?;
         }
+        check_envelope(source.envelope, &source.managed, source.jwks.is_some())?;
         source.managed.check(&changed, source.jwks.is_some())?;
         cloudevents::secret(members, source.envelope)?;
         if source.envelope == Form::Set || members.get("webhook_secret").is_some_and(Value::is_null) {
@@ -337,6 +354,54 @@ mod tests {
                 SourceRequest::parse(&body, &policy()).err().unwrap().pointer,
                 format!("/{missing}")
             );
+        }
+    }
+
+    #[test]
+    fn a_source_of_cloudevents_has_nothing_that_is_for_sets() {
+        let credentials = json!({"client_id": "c", "client_secret": "s"});
+        let mut source: Source = record::read(OF_OLD).unwrap();
+        for (name, value) in [
+            ("credentials", credentials),
+            ("jwks", json!({"keys": []})),
+            ("legacy", json!(["typ"])),
+        ] {
+            let mut body = json!({"issuer": "https://idp.example.com", "audience": "a", "envelope": "cloudevent"});
+            assert!(SourceRequest::parse(&body, &policy()).is_ok());
+            body[name] = value.clone();
+            let found = SourceRequest::parse(&body, &policy()).err().unwrap();
+            assert_eq!(found.pointer, "/envelope", "{name}");
+            if name != "jwks" {
+                let both = json!({"envelope": "cloudevent", name: value});
+                let found = source.patched(&both, &policy()).err().unwrap();
+                assert_eq!(found.pointer, "/envelope", "{name}");
+            }
+        }
+        source.jwks = Some(json!({}));
+        let found = source.patched(&json!({"envelope": "cloudevent"}), &policy());
+        assert_eq!(found.err().unwrap().pointer, "/envelope");
+    }
+
+    #[test]
+    fn what_changes_at_the_transmitter_repeats_the_step_that_tells_it() {
+        let source: Source = record::read(OF_OLD).unwrap();
+        let credentials = json!({"client_id": "c", "client_secret": "s"});
+        let (source, _) = source
+            .patched(&json!({"credentials": credentials}), &policy())
+            .ok()
+            .unwrap();
+        for (patch, from) in [
+            (json!({"description": "new"}), Some(setup::STREAM)),
+            (json!({"description": null}), Some(setup::STREAM)),
+            (json!({"events_requested": null}), Some(setup::STREAM)),
+            (json!({"subjects": []}), Some(setup::SUBJECTS)),
+            (json!({"delivery": "poll"}), Some(setup::DISCOVERY)),
+            (json!({"legacy": ["risc_configuration"]}), Some(setup::DISCOVERY)),
+            (json!({"legacy": ["typ"]}), None),
+            (json!({"poll_interval": 5}), None),
+        ] {
+            let (_, given) = source.patched(&patch, &policy()).ok().unwrap();
+            assert_eq!(given.from, from, "{patch}");
         }
     }
 

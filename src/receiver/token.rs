@@ -5,7 +5,7 @@ use base64ct::{Base64, Base64UrlUnpadded, Encoding};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use url::Url;
-use url::form_urlencoded::Serializer;
+use url::form_urlencoded::{Serializer, byte_serialize};
 
 use crate::protocol::endpoint_url::{EndpointUrl, UrlPolicy};
 use crate::protocol::jose::jwk::public_jwk;
@@ -22,6 +22,9 @@ const MAX_TEXT: usize = 8192;
 
 /// An assertion is good for this long, in seconds.
 const ASSERTION_S: i64 = 60;
+
+/// What a receiver needs, both at once: a transmitter may let nobody read who may only manage (CIP-2.7.2-2, CIP-2.7.2-7).
+pub const SCOPES: [&str; 2] = ["ssf.read", "ssf.manage"];
 
 /// A token that does not say how long it lives is asked for anew after this.
 const UNSPECIFIED_LIFE_MS: u64 = 5 * 60_000;
@@ -153,11 +156,14 @@ impl Credentials {
     }
 
     /// The token request: its `Authorization` header, if any, and its form.
-    pub fn request(&self, assertion: Option<&str>) -> (Option<String>, String) {
+    pub fn request(&self, scope: &str, assertion: Option<&str>) -> (Option<String>, String) {
         let mut form = Serializer::new(String::new());
         form.append_pair("grant_type", "client_credentials");
-        for (name, value) in [("scope", &self.scope), ("resource", &self.resource)] {
-            if let Some(value) = value {
+        for (name, value) in [
+            ("scope", scope),
+            ("resource", self.resource.as_deref().unwrap_or_default()),
+        ] {
+            if !value.is_empty() {
                 form.append_pair(name, value);
             }
         }
@@ -166,7 +172,6 @@ impl Credentials {
             Kind::AccessToken => {}
             Kind::ClientSecretBasic => {
                 // RFC 6749 2.3.1: both parts are form-encoded before they are joined.
-                let encoded = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
                 let pair = format!("{}:{}", encoded(&self.client_id), encoded(&self.secret));
                 header = Some(format!("Basic {}", Base64::encode_string(pair.as_bytes())));
             }
@@ -183,6 +188,33 @@ impl Credentials {
         }
         (header, form.finish())
     }
+
+    /// What of a token request is secret, in each form that it was sent in.
+    pub fn sent(&self, authorization: Option<&str>, assertion: Option<&str>) -> Vec<String> {
+        let basic = authorization.and_then(|header| header.strip_prefix("Basic "));
+        let sent = [basic, assertion, Some(&self.secret)].into_iter().flatten();
+        sent.map(str::to_owned).chain([encoded(&self.secret)]).collect()
+    }
+}
+
+fn encoded(text: &str) -> String {
+    byte_serialize(text.as_bytes()).collect()
+}
+
+/// A body without what is secret.
+pub fn masked(body: &[u8], secrets: &[&str]) -> Vec<u8> {
+    let mut text = String::from_utf8_lossy(body).into_owned();
+    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+        text = text.replace(secret, "***");
+    }
+    text.into_bytes()
+}
+
+/// The secret in the request for a stream: what the transmitter has to send.
+pub fn header_in(body: &str) -> &str {
+    let (_, header) = body.split_once(r#""authorization_header":""#).unwrap_or_default();
+    let header = header.split('"').next().unwrap_or_default();
+    header.strip_prefix("Bearer ").unwrap_or(header)
 }
 
 /// A private JWK that we can sign with, as its text.
@@ -228,6 +260,9 @@ pub struct Token {
 
 /// Reads the answer of a token endpoint (RFC 6749, section 5).
 pub fn read(status: u16, retry_after: Option<&str>, body: &[u8], now: u64) -> Result<Token, Trouble> {
+    // What else a refusal says may be what we said.
+    let refusal = (status >= 300).then(|| said(body));
+    let body = refusal.as_deref().map_or(body, str::as_bytes);
     let answer = hear(status, retry_after, body, now)?;
     let refused = |detail: &str| Trouble::Refused(detail.to_owned());
     let answer = answer.ok_or_else(|| refused("the token endpoint answered without a token"))?;
@@ -251,15 +286,38 @@ pub fn read(status: u16, retry_after: Option<&str>, body: &[u8], now: u64) -> Re
     })
 }
 
-/// The authorization servers that a protected resource names (RFC 9728, section 2).
-pub fn servers(body: &[u8], resource: &str) -> Option<Vec<String>> {
+/// Why a token endpoint refused (RFC 6749, section 5.2).
+fn said(body: &[u8]) -> String {
+    let answer = json::read(body).unwrap_or_default();
+    let text = |name: &str| answer.get(name).and_then(Value::as_str);
+    let parts = [text("error"), text("error_description")];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(": ")
+}
+
+/// What a protected resource says of itself (RFC 9728, section 2).
+pub struct Resource {
+    /// The authorization servers.
+    pub servers: Vec<String>,
+    /// Of our scopes those that it knows.
+    pub scope: String,
+}
+
+pub fn resource(body: &[u8], resource: &str) -> Option<Resource> {
     let document = json::parse_strict(body, MAX_DEPTH).ok()?;
     // RFC 9728 3.3: a document about something else must not be used.
     if document.get("resource")?.as_str()? != resource {
         return None;
     }
-    let servers = document.get("authorization_servers")?.as_array()?;
-    Some(servers.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+    let list = |name: &str| {
+        let entries = document.get(name).and_then(Value::as_array).into_iter().flatten();
+        entries.filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let mut scopes = list("scopes_supported");
+    scopes.retain(|scope| SCOPES.contains(&scope.as_str()));
+    Some(Resource {
+        servers: list("authorization_servers"),
+        scope: scopes.join(" "),
+    })
 }
 
 /// The token endpoint in the metadata of an authorization server (RFC 8414, section 3.3: of that very issuer).

@@ -74,17 +74,20 @@ fn what_is_shown_holds_no_secret() {
 #[test]
 fn a_token_request_proves_who_asks_in_the_chosen_way() {
     let (header, form) =
-        credentials(json!({"client_id": "a b", "client_secret": "s:t", "resource": "https://r"})).request(None);
+        credentials(json!({"client_id": "a b", "client_secret": "s:t", "resource": "https://r"})).request("", None);
     assert_eq!(
         header.unwrap(),
         format!("Basic {}", Base64::encode_string(b"a+b:s%3At"))
     );
     assert_eq!(form, "grant_type=client_credentials&resource=https%3A%2F%2Fr");
     let post = json!({"client_id": "c", "client_secret": "s", "auth_method": "client_secret_post"});
-    let (header, form) = credentials(post).request(None);
+    let (header, form) = credentials(post).request("ssf.read", None);
     assert_eq!(
         (header, form.as_str()),
-        (None, "grant_type=client_credentials&client_id=c&client_secret=s")
+        (
+            None,
+            "grant_type=client_credentials&scope=ssf.read&client_id=c&client_secret=s"
+        )
     );
     let claims: Value = serde_json::from_slice(
         &credentials(json!({"client_id": "c", "client_secret": "s"})).assertion_claims("https://as/token", "j", 100),
@@ -142,15 +145,54 @@ fn a_token_is_renewed_before_it_ends() {
     ));
 }
 
+/// CIP-2.7.2-1: what the resource does not know is not asked for.
+#[test]
+fn the_scopes_are_those_of_ours_that_the_resource_names() {
+    for (document, expected) in [
+        (
+            json!({"resource": "https://a.example", "scopes_supported": ["openid", "ssf.read", 5, "ssf.manage.create", "ssf.manage"]}),
+            "ssf.read ssf.manage",
+        ),
+        (
+            json!({"resource": "https://a.example", "scopes_supported": ["ssf.manage"]}),
+            "ssf.manage",
+        ),
+        (json!({"resource": "https://a.example"}), ""),
+    ] {
+        let found = resource(document.to_string().as_bytes(), "https://a.example").unwrap();
+        assert_eq!(found.scope, expected, "{document}");
+    }
+}
+
+/// Pitfall 23: peers repeat what they refuse.
+#[test]
+fn what_a_refusal_repeats_of_our_secrets_is_in_no_detail() {
+    let given = credentials(json!({"client_id": "c", "client_secret": "s/1 2"}));
+    let (header, _) = given.request("", None);
+    let header = header.unwrap();
+    let sent = given.sent(Some(&header), Some("a.b.c"));
+    let body =
+        format!("{{\"error\":\"no\",\"error_description\":\"{header} s/1 2 a.b.c s%2F1+2 !\",\"you\":\"said\"}}");
+    let body = masked(body.as_bytes(), &sent.iter().map(String::as_str).collect::<Vec<_>>());
+    let Err(Trouble::Refused(detail)) = super::read(400, None, &body, 0) else {
+        panic!()
+    };
+    assert_eq!(detail, "answered 400: no: Basic *** *** *** *** !");
+    let request = json!({"delivery": {"authorization_header": "Bearer x-y", "method": "m"}}).to_string();
+    assert_eq!(header_in(&request), "x-y");
+    assert_eq!(header_in("{}"), "");
+    assert_eq!(masked(b"as it was", &["", header_in("{}")]), b"as it was");
+}
+
 /// RFC 9728 3.3, RFC 8414 3.1 and 3.3, pitfall 8.
 #[test]
 fn the_token_endpoint_is_found_only_in_documents_about_whom_they_should_be() {
     let resource = br#"{"resource":"https://a.example/t/9","authorization_servers":["https://as.example/x",5]}"#;
     assert_eq!(
-        servers(resource, "https://a.example/t/9").unwrap(),
+        super::resource(resource, "https://a.example/t/9").unwrap().servers,
         ["https://as.example/x"]
     );
-    assert_eq!(servers(resource, "https://a.example"), None);
+    assert!(super::resource(resource, "https://a.example").is_none());
     let server = br#"{"issuer":"https://as.example/x","token_endpoint":"https://as.example/token"}"#;
     assert_eq!(
         endpoint(server, "https://as.example/x").unwrap(),

@@ -39,7 +39,7 @@ const step = (setup, name) => setup.steps.find((found) => found.step === name);
 test('a source is set up with a token of each kind', async (t) => {
   const { operator } = await startWorker(t, SETTINGS);
   const server = await startAuthorizationServer(t, { path: '/as' });
-  const common = { token_endpoint: server.tokenEndpoint, scope: SCOPE };
+  const common = { token_endpoint: server.tokenEndpoint };
   const ways = {
     client_secret_basic: { client_id: 'by basic: +1', client_secret: SECRET },
     client_secret_post: { client_id: 'by post', client_secret: SECRET, auth_method: 'client_secret_post' },
@@ -52,7 +52,8 @@ test('a source is set up with a token of each kind', async (t) => {
         // A JWT for the resource that was named (RFC 8707), and a token that only the server can read.
         const isJwt = delivery === 'push';
         const transmitter = await startTransmitter(t, { authorize: isJwt ? takesJwts(server) : server.introspect });
-        const credentials = { ...common, ...way, ...(isJwt ? { resource: transmitter.issuer } : {}) };
+        // Without a scope both are asked for (CIP-2.7.2-7).
+        const credentials = { ...common, ...way, ...(isJwt ? { resource: transmitter.issuer } : { scope: SCOPE }) };
         const { created, until, health, path } = await source(operator, transmitter, credentials, delivery);
         await until('done');
         assert.deepEqual(server.errors, []);

@@ -33,6 +33,7 @@ const LOG_TAIL_BYTES: usize = 8 * 1024;
 pub struct Options {
     settings: Vec<(String, String)>,
     kv_stale_ms: u64,
+    kv_slow_ms: u64,
 }
 
 impl Default for Options {
@@ -41,6 +42,7 @@ impl Default for Options {
         Self {
             settings: Vec::new(),
             kv_stale_ms: 0,
+            kv_slow_ms: 0,
         }
         .set("ADMIN_TOKEN", ADMIN_TOKEN)
         .set("KEY_ENCRYPTION_KEY", KEY_ENCRYPTION_KEY)
@@ -65,6 +67,12 @@ impl Options {
     /// KV serves a key's old value for this long after a write.
     pub fn kv_stale_ms(mut self, milliseconds: u64) -> Self {
         self.kv_stale_ms = milliseconds;
+        self
+    }
+
+    /// A write to KV takes so long.
+    pub fn kv_slow_ms(mut self, milliseconds: u64) -> Self {
+        self.kv_slow_ms = milliseconds;
         self
     }
 }
@@ -154,6 +162,8 @@ impl Instance {
             &port.to_string(),
             "--kv-stale-ms",
             &options.kv_stale_ms.to_string(),
+            "--kv-slow-ms",
+            &options.kv_slow_ms.to_string(),
         ]);
         for (name, value) in &options.settings {
             command.args(["--set", &format!("{name}={value}")]);

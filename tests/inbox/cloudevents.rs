@@ -169,7 +169,7 @@ fn a_source_says_what_its_events_come_in() {
         ("envelope", json!(null), "/envelope"),
         ("webhook_secret", json!("secret"), "/webhook_secret"),
         ("webhook_secret", json!(5), "/webhook_secret"),
-        ("jwks", json!({"keys": []}), "/jwks"),
+        ("jwks", json!({"keys": []}), "/envelope"),
         ("sequence_gaps", json!(null), "/sequence_gaps"),
     ] {
         let answer = operator.send_json("POST", "/admin/sources", &with(&good, name, value.clone()), 400);

@@ -1,5 +1,6 @@
 //! Sources whose stream is managed at the transmitter: set-up, push, poll, health, and how they end.
 
+mod changes;
 mod leaving;
 mod legacy;
 mod lost;

@@ -1,9 +1,11 @@
 //! How a source gets its access token.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use base64ct::{Base64, Encoding};
 use serde_json::{Value, json};
 
-use super::{options, request, until_done, until_problem};
+use super::{options, request, until_done, until_problem, until_set_up};
 use crate::harness::{Fault, Instance, Reply, SsfTransmitter, eventually};
 use crate::support::{ACME_AUDIENCE, Source};
 
@@ -134,4 +136,145 @@ fn wrong_credentials_are_a_problem_until_they_are_right() {
         .patch_json(&source.path(), &json!({"credentials": credentials}), 200);
     until_done(&instance, &source);
     super::until_no_problem(&instance, &source, "token_refused");
+}
+
+fn forms(transmitter: &SsfTransmitter) -> Vec<String> {
+    let requests = transmitter.requests("POST /token");
+    requests.iter().map(|request| request.text().to_owned()).collect()
+}
+
+/// CIP-2.7.2-1, CIP-2.7.2-7.
+#[test]
+fn the_scopes_are_those_that_the_transmitter_names_or_both_that_there_are() {
+    let instance = Instance::start(options());
+    let names: fn(&mut Value) = |document| document["scopes_supported"] = json!(["openid", "ssf.manage"]);
+    for (fault, expected) in [
+        (Fault::Changed(names), ["scope=ssf.manage&", ""]),
+        (Fault::Instead(Reply::status(404)), ["scope=ssf.read+ssf.manage&", ""]),
+        (Fault::Changed(|_| ()), ["", ""]),
+    ] {
+        let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
+        transmitter.fail("GET /.well-known/oauth-protected-resource", fault);
+        let mut wanted = request(&transmitter, "push");
+        wanted["credentials"]["auth_method"] = json!("client_secret_post");
+        wanted["credentials"]["token_endpoint"] = json!(format!("{}/token", transmitter.issuer()));
+        let source = Source::create(&instance, &wanted);
+        until_done(&instance, &source);
+        let expected = format!(
+            "grant_type=client_credentials&{}client_id=client&client_secret=secret",
+            expected[0]
+        );
+        assert_eq!(forms(&transmitter), [expected]);
+    }
+    // One that knows none of them.
+    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
+    transmitter.fail(
+        "GET /.well-known/oauth-protected-resource",
+        Fault::Instead(Reply::status(404)),
+    );
+    let unknown = Reply::json(400, &json!({"error": "invalid_scope"}));
+    transmitter.fail("POST /token", Fault::Instead(unknown));
+    let mut wanted = request(&transmitter, "push");
+    wanted["credentials"]["token_endpoint"] = json!(format!("{}/token", transmitter.issuer()));
+    let source = Source::create(&instance, &wanted);
+    until_done(&instance, &source);
+    let forms = forms(&transmitter);
+    assert_eq!(forms.len(), 2);
+    assert!(forms[0].contains("scope=") && !forms[1].contains("scope="), "{forms:?}");
+}
+
+/// RFC 9728: who is named alone gets the credentials, though the document cannot be had for a moment.
+#[test]
+fn credentials_go_to_nobody_whom_the_transmitter_did_not_name() {
+    let instance = Instance::start(options());
+    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
+    transmitter.fail(
+        "GET /.well-known/oauth-protected-resource",
+        Fault::Instead(Reply::status(503)),
+    );
+    let issuer = transmitter.issuer();
+    let own = json!({"issuer": issuer, "token_endpoint": format!("{issuer}/elsewhere")});
+    transmitter.fail_always("GET /.well-known/openid-configuration", Reply::json(200, &own));
+    let source = Source::create(&instance, &request(&transmitter, "push"));
+    until_done(&instance, &source);
+    assert!(transmitter.requests("POST /elsewhere").is_empty());
+}
+
+#[test]
+fn a_token_endpoint_that_refuses_is_looked_up_again() {
+    let instance = Instance::start(options());
+    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
+    let moved: fn(&mut Value) = |document| {
+        let endpoint = document["token_endpoint"]
+            .as_str()
+            .expect("a URL")
+            .replace("/token", "/before");
+        document["token_endpoint"] = json!(endpoint);
+    };
+    transmitter.fail("GET /.well-known/oauth-authorization-server/as", Fault::Changed(moved));
+    let source = Source::create(&instance, &request(&transmitter, "push"));
+    until_done(&instance, &source);
+    assert_eq!(transmitter.requests("POST /before").len(), 1);
+}
+
+/// The answer to the question with the old credentials comes when there are new ones.
+#[test]
+fn a_token_of_credentials_that_were_replaced_is_not_used() {
+    static CHANGED: AtomicBool = AtomicBool::new(false);
+    let held: fn(&mut Value) = |_| {
+        eventually("the credentials are changed", || {
+            CHANGED.load(Ordering::SeqCst).then_some(())
+        });
+    };
+    let instance = Instance::start(options());
+    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
+    transmitter.fail("POST /token", Fault::Changed(held));
+    let source = Source::create(&instance, &request(&transmitter, "push"));
+    eventually("a token is asked for", || {
+        (!forms(&transmitter).is_empty()).then_some(())
+    });
+    let new = json!({"credentials": {"client_id": "new", "client_secret": "s", "auth_method": "client_secret_post"}});
+    instance.operator().patch_json(&source.path(), &new, 200);
+    CHANGED.store(true, Ordering::SeqCst);
+    until_done(&instance, &source);
+    assert!(forms(&transmitter)[1].contains("client_id=new"));
+    for request in transmitter.requests("POST /streams") {
+        assert_ne!(request.header("authorization"), Some("Bearer token-1"));
+    }
+}
+
+/// Pitfall 23: the other side repeats what it refuses.
+#[test]
+fn what_is_refused_shows_no_secret() {
+    let instance = Instance::start(options().set("SETUP_AGAIN_S", 3600));
+    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
+    let mut wanted = request(&transmitter, "push");
+    wanted["credentials"]["client_secret"] = json!("hunter2");
+    let basic = Base64::encode_string(b"client:hunter2");
+    let said =
+        json!({"error": "invalid_client", "error_description": format!("Basic {basic} hunter2"), "you": "hunter2"});
+    transmitter.fail("POST /token", Fault::Instead(Reply::json(401, &said)));
+    let source = Source::create(&instance, &wanted);
+    let shown = until_set_up(&instance, &source, "failed");
+    assert!(shown.to_string().contains("invalid_client: Basic *** ***"), "{shown}");
+
+    let said = Reply::json(400, &json!({"invalid": {"authorization_header": source.authorization}}));
+    transmitter.fail("POST /streams", Fault::Instead(said));
+    let from = json!({"from": "token"});
+    instance
+        .operator()
+        .post_json(&format!("{}/setup", source.path()), &from, 202);
+    let stream = eventually("the stream is refused", || {
+        let shown = super::setup(&instance, &source);
+        (shown["steps"][3]["state"] == "failed").then(|| shown.to_string())
+    });
+    assert!(stream.contains("Bearer ***"), "{stream}");
+    let token = source.authorization.trim_start_matches("Bearer ");
+    let log = instance.log_tail();
+    for secret in ["hunter2", &basic, token] {
+        assert!(
+            !shown.to_string().contains(secret) && !stream.contains(secret) && !log.contains(secret),
+            "{secret}"
+        );
+    }
 }

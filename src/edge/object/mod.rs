@@ -3,8 +3,10 @@
 pub mod bell;
 pub mod serve;
 pub mod source;
+mod source_change;
 mod source_run;
 mod source_show;
+mod source_token;
 pub mod stream;
 pub mod stub;
 mod target;

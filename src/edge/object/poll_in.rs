@@ -129,6 +129,8 @@ impl SourceObject {
         });
         let sets = match sets {
             Ok(sets) => sets,
+            // It is not polled any more: nothing fails.
+            Err(_) if !source.managed.poll => return Ok(()),
             Err(Trouble::Later { .. }) if !request.at_once && now.saturating_sub(sent_at) >= timeout_ms.into() => {
                 self.poller.borrow_mut().held_too_long(now);
                 return Ok(());
@@ -236,13 +238,11 @@ impl SourceObject {
                 let (keys, wait_ms) = match self.keys_for(header.kid.as_deref(), &header.alg).await {
                     Ok(SourceReply::Keys { keys, wait_ms }) => (keys, wait_ms),
                     Ok(_) => return Err(fault("keys", "an unexpected reply")),
-                    Err(Refusal::RemoteFailed { detail }) => {
-                        self.problem("keys_unavailable", Some(&detail))?;
+                    Err(Refusal::RemoteFailed { .. }) => {
                         return Ok(Fate::Waits(now_ms() + self.settings()?.key_refetch_ms.max(1000)));
                     }
                     Err(refusal) => return Err(refusal),
                 };
-                self.problem("keys_unavailable", None)?;
                 match edge_intake::choose(&token, &keys.jwks) {
                     Ok(key) => (key, KeysFrom::Fetched, keys),
                     // The issuer may have a new key that its document does not show yet.

@@ -1,48 +1,53 @@
 //! A source at its transmitter: requests with its token, the steps of its set-up, looking after its stream, and leaving.
 
-use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::Value;
 
 use crate::delivery::meta;
 use crate::edge::api::receive::source_copy;
-use crate::edge::clock::{now_ms, now_s};
+use crate::edge::clock::now_ms;
 use crate::edge::command::{Answer, Refusal, SourceReply, SourceSecrets};
 use crate::edge::http::{self, NoAnswer, Outgoing, OutgoingHeaders};
 use crate::edge::kv;
 use crate::edge::log::{self, Level};
 use crate::edge::{crypto, random};
 use crate::protocol::endpoint_url::{EndpointUrl, UrlPolicy};
-use crate::protocol::jose::jws;
 use crate::protocol::json::json;
 use crate::protocol::record;
 use crate::receiver::health::Problems;
 use crate::receiver::remote::{Plan, Trouble, hear};
 use crate::receiver::setup::{self, Setup, StepState};
 use crate::receiver::source::Source;
-use crate::receiver::token::{self, Credentials, Kind, Token};
+use crate::receiver::token;
 
 use super::exchange::USER_AGENT;
 use super::serve::fault;
-use super::source::{SourceObject, fetch_json, remote_policy};
+use super::source::{SourceObject, remote_policy};
 
 /// What the seals authenticate, beside the object's id; and the names under which they lie.
-const CREDENTIALS: &str = "source_credentials";
+pub(super) const CREDENTIALS: &str = "source_credentials";
 const AUTHORIZATION: &str = "source_authorization";
 
 /// Most bytes of an answer of the management API.
-const BYTES: usize = 256 * 1024;
+pub(super) const BYTES: usize = 256 * 1024;
 
 /// An answer as it came.
 pub(super) struct Heard {
     pub status: u16,
     pub body: Vec<u8>,
     pub cut: bool,
-    retry_after: Option<String>,
+    pub retry_after: Option<String>,
     /// Of what: for the operator to read.
-    what: String,
+    pub what: String,
 }
 
 impl Heard {
+    /// Whoever refuses a request may repeat it: what is secret of it is in no detail, and so in no log.
+    pub fn mask(&mut self, secrets: &[&str]) {
+        if self.status >= 300 {
+            self.body = token::masked(&self.body, secrets);
+        }
+    }
+
     /// What it means.
     pub fn hear(&self) -> Result<Option<Value>, Trouble> {
         let heard = hear(self.status, self.retry_after.as_deref(), &self.body, now_ms());
@@ -51,7 +56,7 @@ impl Heard {
 }
 
 /// The same trouble, with what it was about.
-fn about(what: &str, trouble: Trouble) -> Trouble {
+pub(super) fn about(what: &str, trouble: Trouble) -> Trouble {
     let say = |detail: String| format!("{what} {detail}");
     match trouble {
         Trouble::Later { detail, not_before } => Trouble::Later {
@@ -76,11 +81,9 @@ pub(super) async fn exchange(
     max_body: usize,
 ) -> Result<Heard, Trouble> {
     // A query may hold what only the two of us should know.
-    let said = |url: &str| url.split('?').next().unwrap_or_default().to_owned();
-    let checked =
-        EndpointUrl::parse(url, policy).map_err(|error| Trouble::Refused(format!("{} {error}", said(url))))?;
+    let what = format!("{method} {}", url.split('?').next().unwrap_or_default());
+    let checked = EndpointUrl::parse(url, policy).map_err(|error| Trouble::Refused(format!("{what} {error}")))?;
     let url = checked.as_str();
-    let what = format!("{method} {}", said(url));
     let agent = [("user-agent", USER_AGENT.to_owned())];
     let headers = OutgoingHeaders::new(&[headers, &agent].concat());
     let request = Outgoing {
@@ -163,6 +166,15 @@ impl SourceObject {
         Ok(())
     }
 
+    /// They were taken back.
+    pub(super) fn forget_secrets(&self) -> Answer<()> {
+        for name in [CREDENTIALS, AUTHORIZATION] {
+            meta::delete(&self.sql, name)?;
+        }
+        self.token.replace(None);
+        Ok(())
+    }
+
     async fn seal(&self, name: &str, plain: &str) -> Answer<String> {
         let settings = self.settings()?;
         let place = format!("{} {name}", self.state.id());
@@ -170,7 +182,7 @@ impl SourceObject {
         sealed.map_err(|error| fault("seal", error))
     }
 
-    async fn unseal(&self, name: &str) -> Result<String, Trouble> {
+    pub(super) async fn unseal(&self, name: &str) -> Result<String, Trouble> {
         let lost = || Trouble::Refused("the stored secret cannot be opened: KEY_ENCRYPTION_KEY was changed".to_owned());
         let settings = self.settings().map_err(|_| lost())?;
         let sealed = meta::get(&self.sql, name).ok().flatten().ok_or_else(lost)?;
@@ -215,108 +227,12 @@ impl SourceObject {
         Ok(())
     }
 
-    /// The credentials as they were given (pitfall 20: those that cannot be opened are a problem of their own).
-    async fn credentials(&self) -> Result<Credentials, Trouble> {
-        let opened = self.unseal(CREDENTIALS).await;
-        let told = self.problem("credentials_unreadable", opened.as_ref().err().map(Trouble::detail));
-        told.map_err(|_| Trouble::later("a fault of this service: its log says which"))?;
-        let unreadable = |_| Trouble::Refused("the stored credentials cannot be read".to_owned());
-        record::read(&opened?).map_err(unreadable)
-    }
-
-    /// An access token that is good for a while.
-    pub(super) async fn access_token(&self) -> Result<Token, Trouble> {
-        let now = now_ms();
-        let is_good = |token: &Token| token.renew_at.is_none_or(|at| at > now);
-        if let Some(token) = self.token.borrow().clone().filter(is_good) {
-            return Ok(token);
+    /// Nothing is asked any more, and no answer heeded, once the credentials were taken back.
+    pub(super) fn may_manage(&self) -> Result<(), Trouble> {
+        match self.source_left() {
+            Ok(source) if source.is_managed() => Ok(()),
+            _ => Err(Trouble::later("the stream is not managed any more")),
         }
-        let credentials = self.credentials().await?;
-        let token = match credentials.kind {
-            Kind::AccessToken => Token {
-                value: credentials.secret,
-                renew_at: None,
-            },
-            _ => {
-                let token = self.ask_for_token(&credentials).await;
-                // What a token endpoint says of our credentials is no lack of a token.
-                token.map_err(|trouble| match trouble {
-                    Trouble::Refused(detail) | Trouble::Gone(detail) => Trouble::Unauthorized(detail),
-                    trouble => trouble,
-                })?
-            }
-        };
-        self.token.replace(Some(token.clone()));
-        Ok(token)
-    }
-
-    async fn ask_for_token(&self, credentials: &Credentials) -> Result<Token, Trouble> {
-        let ours = |_| Trouble::later("a fault of this service: its log says which");
-        let settings = self.settings().map_err(ours)?;
-        let policy = remote_policy(&settings);
-        let known = self.with_setup(|setup| setup.token_endpoint.clone()).map_err(ours)?;
-        let endpoint = match credentials.token_endpoint.clone().or(known) {
-            Some(endpoint) => endpoint,
-            None => {
-                let found = self.find_token_endpoint(&policy).await?;
-                let mut note = |setup: &mut Setup| setup.token_endpoint = Some(found.clone());
-                self.change_setup(&mut note).map_err(ours)?;
-                found
-            }
-        };
-        let assertion = match credentials.kind {
-            Kind::PrivateKeyJwt => Some(assertion(credentials, &endpoint).await?),
-            _ => None,
-        };
-        let (authorization, form) = credentials.request(assertion.as_deref());
-        let mut headers = vec![
-            ("accept", "application/json".to_owned()),
-            ("content-type", "application/x-www-form-urlencoded".to_owned()),
-        ];
-        headers.extend(authorization.map(|value| ("authorization", value)));
-        let timeout_ms = settings.remote.timeout_ms;
-        let heard = exchange("POST", &endpoint, &headers, Some(&form), &policy, timeout_ms, BYTES).await?;
-        let token = token::read(heard.status, heard.retry_after.as_deref(), &heard.body, now_ms());
-        token.map_err(|trouble| about(&heard.what, trouble))
-    }
-
-    /// RFC 9728, then RFC 8414 with the places of OpenID Connect. A transmitter without the former may be its own server.
-    async fn find_token_endpoint(&self, policy: &UrlPolicy) -> Result<String, Trouble> {
-        let issuer = self
-            .source_left()
-            .map_err(|_| Trouble::later("the source is gone"))?
-            .issuer;
-        let mut servers = vec![issuer.clone()];
-        let mut later = None;
-        if let Some(url) = token::resource_url(&issuer) {
-            match fetch_json(&url, policy).await {
-                Ok(body) => {
-                    servers = token::servers(&body, &issuer)
-                        .filter(|found| !found.is_empty())
-                        .unwrap_or(servers)
-                }
-                Err(trouble @ Trouble::Later { .. }) => later = Some(trouble),
-                Err(_) => {}
-            }
-        }
-        // More than a few would be a way to make us call many.
-        for server in servers.iter().take(3) {
-            for url in token::server_urls(server) {
-                match fetch_json(&url, policy).await {
-                    Ok(body) => {
-                        if let Some(endpoint) = token::endpoint(&body, server) {
-                            return Ok(endpoint);
-                        }
-                    }
-                    Err(trouble @ Trouble::Later { .. }) => later = Some(trouble),
-                    Err(_) => {}
-                }
-            }
-        }
-        Err(later.unwrap_or_else(|| {
-            let text = "no token endpoint was found for the issuer: name it as token_endpoint in credentials";
-            Trouble::Refused(text.to_owned())
-        }))
     }
 
     /// Sends a request with our token. One that is not accepted is replaced, once.
@@ -348,7 +264,9 @@ impl SourceObject {
                 // POLL-2.6-1: whatever else the body says, refusals in it are in this language.
                 headers.push(("content-language", "en".to_owned()));
             }
-            let heard = exchange(method, url, &headers, body, &policy, timeout_ms, max_body).await?;
+            let mut heard = exchange(method, url, &headers, body, &policy, timeout_ms, max_body).await?;
+            heard.mask(&[&token.value, token::header_in(body.unwrap_or_default())]);
+            self.may_manage()?;
             if heard.status != 401 {
                 self.problem("token_refused", None).map_err(ours)?;
                 return Ok(heard);
@@ -458,24 +376,4 @@ impl SourceObject {
             },
         }
     }
-}
-
-/// Proof that we hold the private key (RFC 7523).
-async fn assertion(credentials: &Credentials, endpoint: &str) -> Result<String, Trouble> {
-    let failed = || Trouble::Refused("the private key cannot sign".to_owned());
-    let (alg, kid) = credentials.key().ok_or_else(failed)?;
-    let jti = random::text::<16>().map_err(|_| Trouble::later("no randomness"))?;
-    let claims = credentials.assertion_claims(endpoint, &jti, now_s());
-    let mut header = json!({"alg": alg.name(), "typ": "JWT"});
-    if let (Some(kid), Some(members)) = (kid, header.as_object_mut()) {
-        members.insert("kid".to_owned(), json!(kid));
-    }
-    let encode = |bytes: &[u8]| Base64UrlUnpadded::encode_string(bytes);
-    let input = format!("{}.{}", encode(header.to_string().as_bytes()), encode(&claims));
-    let name = crypto::sha256_hex(&credentials.secret);
-    let secret = credentials.secret.clone();
-    let key = crypto::signing_key(&name, alg, async || Ok(secret.into_bytes())).await;
-    let key = key.map_err(|_| failed())?;
-    let signature = crypto::sign(&key, alg, input.as_bytes()).await.map_err(|_| failed())?;
-    Ok(jws::assemble(&input, &signature))
 }

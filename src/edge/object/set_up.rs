@@ -94,8 +94,9 @@ impl SourceObject {
                 self.change_setup(&mut |setup| setup.end(step, state, detail.clone(), now))?;
                 self.problem("setup_failed", None)?;
                 match step {
-                    setup::KEYS => self.problem("keys_unavailable", None)?,
                     setup::STREAM => self.problem("stream_gone", None)?,
+                    // It came, or there is nobody who could be asked for it.
+                    setup::VERIFICATION => self.problem("verification_unanswered", None)?,
                     _ => {}
                 }
             }
@@ -107,10 +108,10 @@ impl SourceObject {
                 let again_ms = settings.remote.again_ms;
                 self.change_setup(&mut |setup| setup.fail(step, &trouble, wait, again_ms, now))?;
                 let lasting = !matches!(trouble, Trouble::Later { .. });
-                if lasting || failures >= FAILING {
-                    let code = match (step, &trouble) {
-                        (_, Trouble::Unauthorized(_)) => "token_refused",
-                        (setup::KEYS, _) => "keys_unavailable",
+                // Whoever fetches the keys says so himself.
+                if (lasting || failures >= FAILING) && step != setup::KEYS {
+                    let code = match &trouble {
+                        Trouble::Unauthorized(_) => "token_refused",
                         _ => "setup_failed",
                     };
                     self.problem(code, Some(&format!("{name}: {}", trouble.detail())))?;
@@ -123,6 +124,13 @@ impl SourceObject {
 
     /// From this step on everything is done again.
     pub(super) async fn repeat_from(&self, step: usize) -> Answer<()> {
+        self.begin_again(step)?;
+        self.nudge().await;
+        Ok(())
+    }
+
+    /// The same, written down and not begun: part of a change that must not be half done.
+    pub(super) fn begin_again(&self, step: usize) -> Answer<()> {
         self.turn.set(self.turn.get() + 1);
         if step <= setup::TOKEN {
             self.token.replace(None);
@@ -130,12 +138,10 @@ impl SourceObject {
         self.watch_again.set(0);
         self.change_setup(&mut |setup| {
             if step == setup::DISCOVERY {
-                setup.token_endpoint = None;
+                (setup.token_endpoint, setup.scope) = (None, None);
             }
             setup.repeat_from(step);
-        })?;
-        self.nudge().await;
-        Ok(())
+        })
     }
 
     /// SSF-7.2: the metadata, and that everything it leads to may be called.
@@ -167,11 +173,8 @@ impl SourceObject {
     }
 
     async fn get_keys(&self) -> Ended {
-        match self.refresh_keys().await {
-            Ok(_) => done(),
-            Err(Refusal::RemoteFailed { detail }) => Err(Trouble::later(detail)),
-            Err(refusal) => Err(ours(refusal)),
-        }
+        self.fetch_keys(now_ms()).await?;
+        done()
     }
 
     async fn get_token(&self) -> Ended {

@@ -12,12 +12,11 @@ use crate::edge::clock::now_ms;
 use crate::edge::command::{Addressed, Answer, Refusal, SourceCommand, SourceReply, SourceSecrets, SourceView};
 use crate::edge::context;
 use crate::edge::kv;
-use crate::edge::log::{self, Level};
 use crate::edge::settings::Settings;
 use crate::edge::sql::EdgeSql;
 use crate::protocol::endpoint_url::UrlPolicy;
 use crate::protocol::jose::jwk::Jwks;
-use crate::protocol::json::{self, json};
+use crate::protocol::json;
 use crate::protocol::metadata::{
     MetadataError, RISC_CONFIGURATION, SSF_CONFIGURATION, TransmitterMetadata, well_known_url,
 };
@@ -33,12 +32,13 @@ use crate::receiver::token::Token;
 use crate::receiver::wanted;
 
 use super::bell::Bell;
-use super::forwards::seal_secret;
 use super::hand_over::HandOver;
 use super::inbox::Inbox;
 use super::remote::exchange;
 use super::serve::{Alarm, Seldom, boxed, fault, serve};
+use super::set_up::ours;
 use super::source_run::Run;
+use super::source_token::Asking;
 use super::target::Granted;
 
 /// Time for the issuer's metadata, and again for its keys.
@@ -52,7 +52,7 @@ pub struct SourceObject {
     pub(super) env: Env,
     pub(super) sql: EdgeSql,
     pub(super) alarm: Alarm,
-    source: RefCell<Option<Source>>,
+    pub(super) source: RefCell<Option<Source>>,
     /// Rung when a fetch of keys ended.
     fetched: Bell,
     fetching: Cell<bool>,
@@ -81,6 +81,7 @@ pub struct SourceObject {
     /// A stream may be made at this moment.
     pub(super) making: Cell<bool>,
     pub(super) token: RefCell<Option<Token>>,
+    pub(super) asking: Asking,
     pub(super) poller: RefCell<Poller>,
     /// After a failure to look after the stream: not before then.
     pub(super) watch_again: Cell<u64>,
@@ -116,6 +117,7 @@ impl DurableObject for SourceObject {
             turn: Cell::default(),
             making: Cell::default(),
             token: RefCell::default(),
+            asking: Asking::default(),
             poller: RefCell::default(),
             watch_again: Cell::default(),
             tally: RefCell::default(),
@@ -229,7 +231,7 @@ impl SourceObject {
         }
     }
 
-    fn view(&self) -> Answer<SourceView> {
+    pub(super) fn view(&self) -> Answer<SourceView> {
         Ok(SourceView {
             source: self.source()?,
             keys: source::load_keys(&self.sql)?,
@@ -251,42 +253,6 @@ impl SourceObject {
             self.nudge().await;
         }
         Ok(SourceReply::Done)
-    }
-
-    /// Changes what may be changed of a source. Who judged by the old one judges again.
-    async fn change(&self, patch: &Value) -> Answer<SourceReply> {
-        let settings = self.settings()?;
-        let policy = remote_policy(&settings);
-        let (_, given) = self.source()?.patched(patch, &policy)?;
-        let secrets = SourceSecrets {
-            credentials: given.credentials.flatten(),
-            authorization_header: None,
-        };
-        let sealed = self.seal_secrets(&secrets).await?;
-        let webhook_secret = match patch.get("webhook_secret").and_then(Value::as_str) {
-            Some(secret) => Some(seal_secret(&settings, &self.state.id().to_string(), secret).await?),
-            None => None,
-        };
-        // Sealing took its time: the source may be another one now.
-        let before = self.source()?;
-        let (mut source, given) = before.patched(patch, &policy)?;
-        source.webhook_secret = webhook_secret.or(source.webhook_secret);
-        source.save(&self.sql)?;
-        self.keep_secrets(&sealed)?;
-        if let Some(subjects) = &given.subjects {
-            wanted::replace(&self.sql, subjects)?;
-        }
-        // Where nothing counts any more nothing is missing.
-        if patch.get("sequence_gaps").is_some() || source.envelope != before.envelope {
-            self.acknowledge_gaps()?;
-        }
-        self.put_source(&source).await;
-        if let Some(from) = given.from.filter(|_| source.is_managed()) {
-            self.repeat_from(from).await?;
-        }
-        self.poller.borrow_mut().start_over();
-        self.nudge().await;
-        self.view().map(|view| SourceReply::View(Box::new(view)))
     }
 
     /// A source that was changed and saved becomes the one that counts.
@@ -355,9 +321,9 @@ impl SourceObject {
         Ok(SourceReply::Done)
     }
 
-    /// Fetches the issuer's keys, one caller at a time and not more often than the settings say.
+    /// Fetches the issuer's keys for somebody who sends tokens: one caller at a time, and not more often than the settings say.
     pub(super) async fn refresh_keys(&self) -> Answer<SourceReply> {
-        let source = self.source()?;
+        self.source()?;
         let settings = self.settings()?;
         let started = now_ms();
         let rung = self.fetched.count();
@@ -368,29 +334,41 @@ impl SourceObject {
         if wait_ms(self.asked_at.get(), started, settings.key_refetch_ms) > 0 {
             return self.stored_keys(started, settings.key_refetch_ms);
         }
+        let fetched = self.fetch_keys(started).await;
+        self.source()?;
+        match fetched {
+            Ok(keys) => Ok(SourceReply::Keys { keys, wait_ms: 0 }),
+            // What keeps them is the operator's to know.
+            Err(_) => Err(keys_unavailable()),
+        }
+    }
+
+    /// Keys that were fetched after `since`. Who comes here may ask the issuer.
+    pub(super) async fn fetch_keys(&self, since: u64) -> Result<FetchedKeys, Trouble> {
+        loop {
+            let rung = self.fetched.count();
+            if !self.fetching.get() {
+                break;
+            }
+            self.fetched.after(rung).await;
+            let stored = source::load_keys(&self.sql).map_err(|error| ours(error.into()))?;
+            if let Some(keys) = stored.filter(|keys| keys.fetched_at >= since) {
+                return Ok(keys);
+            }
+        }
+        let source = self.source().map_err(ours)?;
+        let policy = remote_policy(&*self.settings().map_err(ours)?);
         self.fetching.set(true);
-        self.asked_at.set(Some(started));
-        let fetched = fetch_keys(&source, &settings).await;
+        self.asked_at.set(Some(now_ms()));
+        let fetched = fetch_keys_of(&source, &policy).await;
         self.fetching.set(false);
         self.fetched.ring();
-        if self.gone.get() {
-            return Err(Refusal::Gone);
-        }
-        match fetched {
-            Ok(keys) => {
-                source::save_keys(&self.sql, &keys)?;
-                let _ = kv::put(&self.env, &keys_copy(&source.source_id), &keys).await;
-                Ok(SourceReply::Keys { keys, wait_ms: 0 })
-            }
-            Err(detail) => {
-                log::line(
-                    Level::Warn,
-                    "keys_not_fetched",
-                    json!({"source_id": source.source_id, "issuer": source.issuer, "detail": detail}),
-                );
-                Err(keys_unavailable())
-            }
-        }
+        let detail = fetched.as_ref().err().map(Trouble::detail);
+        self.problem("keys_unavailable", detail).map_err(ours)?;
+        let keys = fetched?;
+        source::save_keys(&self.sql, &keys).map_err(|error| ours(error.into()))?;
+        let _ = kv::put(&self.env, &keys_copy(&source.source_id), &keys).await;
+        Ok(keys)
     }
 
     /// The keys as they are. They count as fresh when somebody else's fetch brought them after `since`.
@@ -427,12 +405,7 @@ pub(super) fn remote_policy(settings: &Settings) -> UrlPolicy {
     }
 }
 
-/// Metadata of the issuer, then its keys. The error is for our log.
-async fn fetch_keys(source: &Source, settings: &Settings) -> Result<FetchedKeys, String> {
-    let fetched = fetch_keys_of(source, &remote_policy(settings)).await;
-    fetched.map_err(|trouble| trouble.detail().to_owned())
-}
-
+/// Metadata of the issuer, then its keys.
 async fn fetch_keys_of(source: &Source, policy: &UrlPolicy) -> Result<FetchedKeys, Trouble> {
     let refused = |detail: &dyn std::fmt::Display| Trouble::Refused(detail.to_string());
     let metadata = fetch_metadata(source, policy).await?;
@@ -470,10 +443,12 @@ pub(super) async fn fetch_json(url: &str, policy: &UrlPolicy) -> Result<Vec<u8>,
     match answer.status {
         200 if !answer.cut => Ok(answer.body),
         200 => Err(Trouble::later(format!(
-            "{url} answered with an incomplete or too large body"
+            "{} answered with an incomplete or too large body",
+            answer.what
         ))),
-        _ => answer
-            .hear()
-            .and(Err(Trouble::later(format!("{url} answered {}", answer.status)))),
+        _ => answer.hear().and(Err(Trouble::later(format!(
+            "{} answered {}",
+            answer.what, answer.status
+        )))),
     }
 }
