@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use subtle::ConstantTimeEq;
 
@@ -45,7 +46,7 @@ struct Known {
     /// From the object itself, not from the edge's copies.
     asked: bool,
     /// Nothing for a source that is gone.
-    view: Option<SourceView>,
+    view: Option<Rc<SourceView>>,
 }
 
 thread_local! {
@@ -99,7 +100,7 @@ fn accepted() -> Response {
 
 async fn judge_and_store(
     edge: &Edge,
-    view: SourceView,
+    view: Rc<SourceView>,
     given: &str,
     headers: &HeaderMap,
     body: &[u8],
@@ -119,7 +120,7 @@ async fn judge_and_store(
     }
     let judged = match takes_cloudevents {
         true => boxed(receive_cloudevents::judge_all(edge, &view.source, headers, body)).await,
-        false => judge(edge, view, headers, body).await,
+        false => judge(edge, &view, headers, body).await,
     };
     // Whoever is let in counts, whatever it brings. The object sees whether it was judged by what is so now: a refusal would be
     // the end of the event, as much as storing it.
@@ -149,7 +150,7 @@ fn let_in(source: &Source, given: &str) -> Result<(), ApiError> {
 /// object has to do.
 async fn judge(
     edge: &Edge,
-    view: SourceView,
+    view: &SourceView,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Option<SourceCommand>, ApiError> {
@@ -159,7 +160,7 @@ async fn judge(
     }
     let token = intake::screen(body, &view.source.trust()).map_err(ApiError::Set)?;
     let began = now_ms();
-    let (key, keys, critical) = find_key(edge, &view, &token).await?;
+    let (key, keys, critical) = find_key(edge, view, &token).await?;
     let set = std::str::from_utf8(body).unwrap_or_default();
     let judged = edge_intake::judge(&view.source, &critical, set, token, (&key, keys), began).await;
     let Judged { event, about, discard } = judged
@@ -254,7 +255,7 @@ async fn find_key(
     let critical = fetched.critical.clone();
     VIEWS.with_borrow_mut(|views| {
         if let Some(Known { view: Some(view), .. }) = views.get_mut(source_id) {
-            view.keys = Some(fetched);
+            Rc::make_mut(view).keys = Some(fetched);
         }
     });
     let keys = if wait_ms == 0 {
@@ -266,7 +267,7 @@ async fn find_key(
 }
 
 /// What is known of a source: by this isolate, by the edge's copies, or by the object itself (when `fresh`).
-async fn view(edge: &Edge, source_id: &str, fresh: bool) -> Result<SourceView, ApiError> {
+async fn view(edge: &Edge, source_id: &str, fresh: bool) -> Result<Rc<SourceView>, ApiError> {
     if !fresh {
         let now = now_ms();
         let known = VIEWS.with_borrow(|views| {
@@ -279,15 +280,16 @@ async fn view(edge: &Edge, source_id: &str, fresh: bool) -> Result<SourceView, A
         }
         if let Some(source) = kv::get::<Source>(edge.env(), &source_copy(source_id)).await {
             let keys = kv::get::<FetchedKeys>(edge.env(), &keys_copy(source_id)).await;
-            let view = SourceView { source, keys };
+            let view = Rc::new(SourceView { source, keys });
             remember(source_id, false, Some(view.clone()));
             return Ok(view);
         }
     }
     match edge.any_source(source_id)?.tell(SourceCommand::View).await? {
         Ok(SourceReply::View(view)) => {
-            remember(source_id, true, Some((*view).clone()));
-            Ok(*view)
+            let view = Rc::new(*view);
+            remember(source_id, true, Some(view.clone()));
+            Ok(view)
         }
         Err(Refusal::Gone) => {
             remember(source_id, true, None);
@@ -306,7 +308,7 @@ fn asked_lately(source_id: &str) -> bool {
     })
 }
 
-fn remember(source_id: &str, asked: bool, view: Option<SourceView>) {
+fn remember(source_id: &str, asked: bool, view: Option<Rc<SourceView>>) {
     VIEWS.with_borrow_mut(|views| {
         if views.len() >= MAX_VIEWS {
             views.clear();

@@ -2,6 +2,7 @@
 //! or says that it is full.
 
 use std::cell::Cell;
+use std::rc::Rc;
 
 use crate::edge::clock::now_ms;
 use crate::edge::command::{Answer, Refusal, SourceReply, StreamCommand, StreamReply};
@@ -38,7 +39,7 @@ pub struct HandOver {
 impl SourceObject {
     /// Where its events go on to from here on: those that are here already stay here.
     pub(super) async fn set_forward(&self, forward: Option<Forward>, instead_of: Option<&str>) -> Answer<SourceReply> {
-        let mut source = self.source()?;
+        let mut source = Rc::unwrap_or_clone(self.source()?);
         let now_to = source.forward.as_ref().map(|forward| forward.stream_id.clone());
         if forward.is_none() && instead_of != now_to.as_deref() {
             return Ok(SourceReply::Done);
@@ -77,7 +78,7 @@ impl SourceObject {
         let started = now_ms();
         loop {
             let source = self.source()?;
-            let Some(to) = source.forward else {
+            let Some(to) = &source.forward else {
                 return Ok(None);
             };
             let now = now_ms();
@@ -112,11 +113,9 @@ impl SourceObject {
                 Err(error) => Err(error),
             };
             // It may go elsewhere by now, or nowhere.
-            if self
-                .source()?
-                .forward
-                .is_none_or(|now_to| now_to.stream_id != to.stream_id)
-            {
+            let now_to = self.source()?;
+            let now_to = now_to.forward.as_ref();
+            if now_to.is_none_or(|now_to| now_to.stream_id != to.stream_id) {
                 continue;
             }
             let why = match answer {

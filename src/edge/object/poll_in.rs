@@ -1,6 +1,7 @@
 //! Polling a transmitter (RFC 8936): ask, judge, store, and say with the next request what was stored.
 
 use std::pin::pin;
+use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::select;
@@ -22,7 +23,7 @@ use crate::receiver::keys::are_fresh;
 use crate::receiver::poller::Rules;
 use crate::receiver::remote::Trouble;
 use crate::receiver::setup::Setup;
-use crate::receiver::source::{self, Source};
+use crate::receiver::source::Source;
 
 use super::serve::{boxed, fault};
 use super::source::SourceObject;
@@ -229,14 +230,14 @@ impl SourceObject {
             Err(error) => return refused(error),
         };
         let began = now_ms();
-        let known = source::load_keys(&self.sql)?.filter(|keys| are_fresh(keys, began));
+        let known = self.keys()?.filter(|keys| are_fresh(keys, began));
         let chosen = known.as_ref().map(|keys| edge_intake::choose(&token, &keys.jwks));
         let (key, from, keys) = match (chosen, known) {
             (Some(Ok(key)), Some(keys)) => (key, KeysFrom::Cached, keys),
             (None | Some(Err(KeyError::UnknownKid | KeyError::NoKid)), _) => {
                 let header = &token.header;
                 let (keys, wait_ms) = match self.keys_for(header.kid.as_deref(), &header.alg).await {
-                    Ok(SourceReply::Keys { keys, wait_ms }) => (keys, wait_ms),
+                    Ok(SourceReply::Keys { keys, wait_ms }) => (Rc::new(keys), wait_ms),
                     Ok(_) => return Err(fault("keys", "an unexpected reply")),
                     Err(Refusal::RemoteFailed { .. }) => {
                         return Ok(Fate::Waits(now_ms() + self.settings()?.key_refetch_ms.max(1000)));

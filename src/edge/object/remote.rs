@@ -1,5 +1,7 @@
 //! A source at its transmitter: requests with its token, the steps of its set-up, looking after its stream, and leaving.
 
+use std::rc::Rc;
+
 use serde_json::Value;
 
 use crate::delivery::meta;
@@ -203,7 +205,7 @@ impl SourceObject {
             random::text::<32>().map_err(|_| Trouble::later("no randomness"))?
         );
         let sealed = self.seal(AUTHORIZATION, &header).await.map_err(ours)?;
-        let mut source = self.source().map_err(ours)?;
+        let mut source = Rc::unwrap_or_clone(self.source().map_err(ours)?);
         source.former_hash = Some(std::mem::replace(
             &mut source.authorization_hash,
             crypto::sha256_hex(&header),
@@ -218,8 +220,10 @@ impl SourceObject {
     }
 
     /// Once an event came with the new header nobody needs the one before.
-    pub(super) async fn forget_former_header(&self, mut source: Source) -> Answer<()> {
-        if source.former_hash.take().is_some() {
+    pub(super) async fn forget_former_header(&self, source: &Source) -> Answer<()> {
+        if source.former_hash.is_some() {
+            let mut source = source.clone();
+            source.former_hash = None;
             source.rev += 1;
             source.save(&self.sql)?;
             self.put_source(&source).await;

@@ -43,7 +43,7 @@ impl SourceObject {
         }
         let began = now_ms();
         let Some((step, due)) = self.with_setup(|setup| setup.next(began))? else {
-            self.forget_former_header(source).await?;
+            self.forget_former_header(&source).await?;
             return Ok(None);
         };
         if due > began {

@@ -1,6 +1,7 @@
 //! The object of a source: its trust settings, the issuer's keys, the inbox.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
 use serde_json::Value;
 use worker::{DurableObject, Env, Request, Response, State, durable_object};
@@ -52,7 +53,9 @@ pub struct SourceObject {
     pub(super) env: Env,
     pub(super) sql: EdgeSql,
     pub(super) alarm: Alarm,
-    pub(super) source: RefCell<Option<Source>>,
+    pub(super) source: RefCell<Option<Rc<Source>>>,
+    /// The issuer's keys as stored, once they were looked up.
+    keys: RefCell<Option<Rc<FetchedKeys>>>,
     /// Rung when a fetch of keys ended.
     fetched: Bell,
     fetching: Cell<bool>,
@@ -100,6 +103,7 @@ impl DurableObject for SourceObject {
             sql,
             alarm: Alarm::default(),
             source: RefCell::default(),
+            keys: RefCell::default(),
             fetched: Bell::default(),
             fetching: Cell::default(),
             asked_at: Cell::default(),
@@ -139,7 +143,7 @@ impl DurableObject for SourceObject {
 }
 
 impl SourceObject {
-    pub(super) fn source(&self) -> Answer<Source> {
+    pub(super) fn source(&self) -> Answer<Rc<Source>> {
         if self.gone.get() {
             return Err(Refusal::Gone);
         }
@@ -152,13 +156,13 @@ impl SourceObject {
     }
 
     /// The source, also while it is only there to delete its stream.
-    pub(super) fn source_left(&self) -> Answer<Source> {
+    pub(super) fn source_left(&self) -> Answer<Rc<Source>> {
         if self.gone.get() {
             return Err(Refusal::Gone);
         }
         let mut slot = self.source.borrow_mut();
         if slot.is_none() {
-            *slot = Source::load(&self.sql)?;
+            *slot = Source::load(&self.sql)?.map(Rc::new);
             self.left
                 .set(slot.is_some() && meta::number(&self.sql, "left_at")?.is_some());
         }
@@ -172,7 +176,7 @@ impl SourceObject {
             SourceCommand::Delete => Some(self.source_left()?),
             _ => Some(self.source()?),
         };
-        if !found.as_ref().is_none_or(is_ours) {
+        if !found.as_deref().is_none_or(is_ours) {
             return Err(Refusal::NotFound);
         }
         match addressed.command {
@@ -233,8 +237,8 @@ impl SourceObject {
 
     pub(super) fn view(&self) -> Answer<SourceView> {
         Ok(SourceView {
-            source: self.source()?,
-            keys: source::load_keys(&self.sql)?,
+            source: (*self.source()?).clone(),
+            keys: self.keys()?.map(|keys| (*keys).clone()),
         })
     }
 
@@ -246,7 +250,7 @@ impl SourceObject {
         source.save(&self.sql)?;
         self.keep_secrets(&sealed)?;
         wanted::change(&self.sql, subjects, &[])?;
-        self.source.replace(Some(source.clone()));
+        self.source.replace(Some(Rc::new(source.clone())));
         // The copy only saves calls to this object.
         let _ = kv::put(&self.env, &source_copy(&source.source_id), &source).await;
         if source.is_managed() {
@@ -257,7 +261,7 @@ impl SourceObject {
 
     /// A source that was changed and saved becomes the one that counts.
     pub(super) async fn put_source(&self, source: &Source) {
-        self.source.replace(Some(source.clone()));
+        self.source.replace(Some(Rc::new(source.clone())));
         self.forget_granted();
         let _ = kv::put(&self.env, &source_copy(&source.source_id), source).await;
     }
@@ -321,6 +325,15 @@ impl SourceObject {
         Ok(SourceReply::Done)
     }
 
+    /// The issuer's keys as they were fetched last.
+    pub(super) fn keys(&self) -> Answer<Option<Rc<FetchedKeys>>> {
+        let mut slot = self.keys.borrow_mut();
+        if slot.is_none() {
+            *slot = source::load_keys(&self.sql)?.map(Rc::new);
+        }
+        Ok(slot.clone())
+    }
+
     /// Fetches the issuer's keys for somebody who sends tokens: one caller at a time, and not more often than the settings say.
     pub(super) async fn refresh_keys(&self) -> Answer<SourceReply> {
         self.source()?;
@@ -351,9 +364,9 @@ impl SourceObject {
                 break;
             }
             self.fetched.after(rung).await;
-            let stored = source::load_keys(&self.sql).map_err(|error| ours(error.into()))?;
+            let stored = self.keys().map_err(ours)?;
             if let Some(keys) = stored.filter(|keys| keys.fetched_at >= since) {
-                return Ok(keys);
+                return Ok((*keys).clone());
             }
         }
         let source = self.source().map_err(ours)?;
@@ -367,6 +380,7 @@ impl SourceObject {
         self.problem("keys_unavailable", detail).map_err(ours)?;
         let keys = fetched?;
         source::save_keys(&self.sql, &keys).map_err(|error| ours(error.into()))?;
+        self.keys.replace(Some(Rc::new(keys.clone())));
         let _ = kv::put(&self.env, &keys_copy(&source.source_id), &keys).await;
         Ok(keys)
     }
@@ -374,8 +388,8 @@ impl SourceObject {
     /// The keys as they are. They count as fresh when somebody else's fetch brought them after `since`.
     fn stored_keys(&self, since: u64, interval_ms: u64) -> Answer<SourceReply> {
         self.source()?;
-        let keys = source::load_keys(&self.sql)?.filter(|keys| are_fresh(keys, now_ms()));
-        let keys = keys.ok_or_else(keys_unavailable)?;
+        let keys = self.keys()?.filter(|keys| are_fresh(keys, now_ms()));
+        let keys = (*keys.ok_or_else(keys_unavailable)?).clone();
         let fresh = keys.fetched_at >= since;
         let wait_ms = if fresh {
             0

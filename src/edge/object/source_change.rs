@@ -1,5 +1,7 @@
 //! Changes of a source: one request, one write, with everything that has to be done for it.
 
+use std::rc::Rc;
+
 use serde_json::Value;
 
 use crate::edge::command::{Answer, SourceReply, SourceSecrets};
@@ -44,7 +46,7 @@ impl SourceObject {
         source.webhook_secret = webhook_secret.or(source.webhook_secret);
         // Nothing is awaited from here until all is written: a crash leaves all of it or nothing, and no run sees a half.
         source.save(&self.sql)?;
-        self.source.replace(Some(source.clone()));
+        self.source.replace(Some(Rc::new(source.clone())));
         self.keep_secrets(&sealed)?;
         if let Some(subjects) = &given.subjects {
             wanted::replace(&self.sql, subjects)?;

@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::pin::pin;
+use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::{LocalBoxFuture, select};
@@ -161,7 +162,7 @@ impl SourceObject {
             return;
         }
         // Everybody else's alarm only removes what is old.
-        let hangs_on_it = |source: Source| source.is_managed() || source.forward.is_some();
+        let hangs_on_it = |source: Rc<Source>| source.is_managed() || source.forward.is_some();
         if !self.source().is_ok_and(hangs_on_it) {
             return;
         }

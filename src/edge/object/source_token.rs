@@ -147,7 +147,7 @@ impl SourceObject {
         named: Option<String>,
         policy: &UrlPolicy,
     ) -> Result<(String, String), Trouble> {
-        let issuer = self.source_left().map_err(ours)?.issuer;
+        let issuer = self.source_left().map_err(ours)?.issuer.clone();
         let mut servers = vec![issuer.clone()];
         let mut scope = token::SCOPES.join(" ");
         if let Some(url) = token::resource_url(&issuer) {
