@@ -146,6 +146,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    /// SSF-7.2.1-2.
     #[test]
     fn well_known_goes_between_host_and_path() {
         // SSF 7.2 vectors

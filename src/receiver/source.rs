@@ -313,6 +313,7 @@ mod tests {
         }
     }
 
+    /// SSF-7.2-1, SSF-8.1.1.3-6.
     #[test]
     fn a_source_needs_an_issuer_and_an_audience_and_nothing_is_accepted_and_ignored() {
         let good = json!({"issuer": "https://idp.example.com/t/9", "audience": ["a", "b"], "delivery": "push"});

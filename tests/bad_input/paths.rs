@@ -165,6 +165,7 @@ fn swap_last_digit(id: &str) -> String {
     format!("{start}{}", if end == "0" { "1" } else { "0" })
 }
 
+/// PUSH-2.1-9.
 #[test]
 fn a_method_that_a_url_does_not_know_is_refused_with_those_it_knows() {
     let world = World::start();

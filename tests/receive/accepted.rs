@@ -3,10 +3,11 @@
 use serde_json::{Value, json};
 
 use crate::harness::{Draft, Instance, Options, ScriptedTransmitter};
-use crate::support::{ACME_AUDIENCE, SESSION_REVOKED, Source};
+use crate::support::{ACME_AUDIENCE, CREDENTIAL_CHANGE, SESSION_REVOKED, Source};
 
 use super::Feed;
 
+/// PUSH-2-11, SSF-4.1.9-4: two with the same `txn` are two.
 #[test]
 fn a_good_set_is_accepted_and_stored_once_however_often_it_comes() {
     let feed = Feed::start(Options::default());
@@ -105,6 +106,16 @@ fn a_set_may_be_old_and_say_more_than_we_know() {
         ),
         ("no correlation", draft().without("txn")),
         (
+            "a credential-change without a reason, CIP-3-1",
+            draft().claim(
+                "events",
+                event(
+                    CREDENTIAL_CHANGE,
+                    json!({"credential_type": "password", "change_type": "update"}),
+                ),
+            ),
+        ),
+        (
             "header members that name keys",
             draft()
                 .header("jku", "http://127.0.0.1:9/evil")
@@ -125,6 +136,30 @@ fn a_set_may_be_old_and_say_more_than_we_know() {
             feed.source.inbox(&feed.instance).last().expect("an event")["set"],
             json!(set)
         );
+    }
+}
+
+/// CIP-2.5-2, and every other format that the standards have.
+#[test]
+fn a_subject_may_have_any_format() {
+    let feed = Feed::start(Options::default());
+    for subject in [
+        json!({"format": "email", "email": "ana@example.com"}),
+        json!({"format": "iss_sub", "iss": "https://idp.example", "sub": "7"}),
+        json!({"format": "opaque", "id": "7"}),
+        json!({"format": "account", "uri": "acct:ana@example.com"}),
+        json!({"format": "phone_number", "phone_number": "+12065550100"}),
+        json!({"format": "did", "url": "did:example:7"}),
+        json!({"format": "uri", "uri": "urn:example:7"}),
+        json!({"format": "aliases", "identifiers": [{"format": "opaque", "id": "7"}]}),
+        json!({"format": "jwt_id", "iss": "https://idp.example", "jti": "7"}),
+        json!({"format": "saml_assertion_id", "issuer": "https://idp.example", "assertion_id": "7"}),
+        json!({"format": "complex", "user": {"format": "opaque", "id": "7"}, "device": {"format": "opaque", "id": "8"}}),
+    ] {
+        let draft = feed.transmitter.draft(ACME_AUDIENCE).claim("sub_id", subject.clone());
+        feed.source.push(&feed.instance, &draft.sign(), 202);
+        let inbox = feed.source.inbox(&feed.instance);
+        assert_eq!(inbox.last().expect("an event")["sub_id"], subject);
     }
 }
 

@@ -197,6 +197,7 @@ fn metadata_that_names_another_issuer_is_not_trusted() {
     );
 }
 
+/// SSF-7.2.1-1.
 #[test]
 fn the_issuers_metadata_lie_where_its_path_is_inserted() {
     let instance = Instance::start(Options::default());

@@ -27,6 +27,7 @@ fn assert_set_error(answer: &Answer, err: &str, what: &str) {
     assert_eq!(body.as_object().map(serde_json::Map::len), Some(2), "{what}: {answer}");
 }
 
+/// PUSH-2-1, PUSH-5.5-1, SET-2.4-1, SSF-4.1.3-1.
 #[test]
 fn a_token_that_is_no_acceptable_set_is_refused_with_the_reason() {
     // The issuer may be asked each time, so an unknown key is one that it does not have.

@@ -63,6 +63,7 @@ fn a_verification_of_old_ends_the_set_up() {
     }
 }
 
+/// SSF-7.2.2-3.
 #[test]
 fn the_metadata_may_be_where_it_was_before() {
     let instance = Instance::start(options().set("SETUP_AGAIN_S", 3600));

@@ -14,7 +14,7 @@ fn polled(instance: &Instance, transmitter: &SsfTransmitter) -> Source {
     source
 }
 
-/// POLL-2-4, POLL-R-20, POLL-R-23.
+/// POLL-2-4, POLL-2-6, POLL-R-20, POLL-R-23.
 #[test]
 fn events_are_stored_and_then_acknowledged() {
     let instance = Instance::start(options());
@@ -33,7 +33,7 @@ fn events_are_stored_and_then_acknowledged() {
     assert!(health["last_poll_at"].is_u64());
 }
 
-/// POLL-2.5-4, POLL-R-24, pitfalls 14 and 16.
+/// POLL-2-7, POLL-2.5-4, POLL-R-24, pitfalls 14 and 16.
 #[test]
 fn a_set_that_is_no_good_is_reported_and_holds_nothing_up() {
     let instance = Instance::start(options());
@@ -131,7 +131,7 @@ fn odd_answers_are_read_as_they_are_meant() {
     }
 }
 
-/// POLL-R-22, POLL-R-23.
+/// POLL-2.4-3, POLL-R-22, POLL-R-23.
 #[test]
 fn failures_lose_neither_events_nor_acknowledgements() {
     let instance = Instance::start(options());

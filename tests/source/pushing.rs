@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{health, options, problems, received, request, until_done, until_no_problem, until_problem, until_set_up};
-use crate::harness::{Instance, Key, SsfTransmitter, eventually};
+use crate::harness::{Fault, Instance, Key, SsfTransmitter, eventually};
 use crate::support::{ACME_AUDIENCE, Source};
 
 const VERIFICATION: &str = "https://schemas.openid.net/secevent/ssf/event-type/verification";
@@ -15,7 +15,7 @@ fn pushed(instance: &Instance, transmitter: &SsfTransmitter) -> Source {
     source
 }
 
-/// SSF-8.1.4.1-4, SSF-8.1.4.1-7, SSF-8.1.4.1-8, PUSH-2-7.
+/// SSF-8.1.4.1-2 to SSF-8.1.4.1-4, SSF-8.1.4.1-7, SSF-8.1.4.1-8, PUSH-2-7.
 #[test]
 fn verifications_have_to_be_ours() {
     let instance = Instance::start(options());
@@ -46,7 +46,7 @@ fn verifications_have_to_be_ours() {
     assert_eq!(health(&instance, &source)["duplicates"], json!(1));
 }
 
-/// SSF-8.1.5-7.
+/// SSF-8.1.5-7, SSF-8.1.2.1-10.
 #[test]
 fn the_status_is_followed_and_can_be_set() {
     let instance = Instance::start(options());
@@ -73,6 +73,13 @@ fn the_status_is_followed_and_can_be_set() {
     source.push(&instance, &updated(json!({"status": "disabled"})).sign(), 202);
     assert_eq!(problems(&instance, &source), ["stream_disabled"]);
     let path = format!("{}/status", source.path());
+    // What nobody has heard of is not enabled.
+    transmitter.fail(
+        "GET /status",
+        Fault::Changed(|status| status["status"] = json!("dreaming")),
+    );
+    assert_eq!(instance.operator().get(&path, 200)["status"], "dreaming");
+    assert_eq!(problems(&instance, &source), ["stream_paused"]);
     let answer = instance.operator().post_json(&path, &json!({"status": "enabled"}), 200);
     assert_eq!(answer, json!({"status": "enabled", "reason": null}));
     assert!(problems(&instance, &source).is_empty());

@@ -8,6 +8,7 @@ use super::{
 use crate::harness::{ADMIN_TOKEN, Fault, Instance, Reply, SsfTransmitter, eventually};
 use crate::support::{ACME_AUDIENCE, Source, pointer_of, restart_with};
 
+/// SSF-8.1.1.1-1, SSF-6.1.1-3, SSF-8.1.3.2-4.
 #[test]
 fn one_request_makes_a_stream_that_is_verified() {
     let instance = Instance::start(options());
@@ -117,7 +118,7 @@ fn the_only_stream_that_may_be_is_taken_over() {
     assert_eq!(streams[0]["delivery"]["endpoint_url"], source.created["receive_url"]);
 }
 
-/// SSF-8.1.1.1-3, SSF-8.1.1.1-12, pitfall 24.
+/// SSF-8.1.1.1-3, SSF-8.1.1.1-12, SSF-8.1.1.3-2, pitfall 24.
 #[test]
 fn a_stream_of_another_issuer_or_for_somebody_else_is_given_back() {
     let changes: [fn(&mut Value); 3] = [
@@ -141,6 +142,22 @@ fn a_stream_of_another_issuer_or_for_somebody_else_is_given_back() {
         until_done(&instance, &source);
         assert_eq!(health(&instance, &source)["state"], "ok");
     }
+}
+
+/// SSF-8.1.1.3-2: the answer to the change of a stream that was there names another issuer.
+#[test]
+fn a_change_that_another_issuer_answers_is_refused() {
+    let instance = Instance::start(options().set("SETUP_AGAIN_S", 3600));
+    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
+    let source = Source::create(&instance, &request(&transmitter, "push"));
+    until_done(&instance, &source);
+    let foreign: fn(&mut Value) = |stream| stream["iss"] = json!("https://other.example");
+    transmitter.fail("PATCH /streams", Fault::Changed(foreign));
+    let change = json!({"events_requested": ["https://schemas.openid.net/secevent/caep/event-type/credential-change"]});
+    instance.operator().patch_json(&source.path(), &change, 200);
+    let shown = until_set_up(&instance, &source, "failed");
+    assert_eq!(shown["steps"][3]["state"], "failed");
+    assert_eq!(transmitter.streams().len(), 1, "it was there before");
 }
 
 #[test]
@@ -265,6 +282,11 @@ fn subjects_are_added_and_removed_later_in_bulk_and_refusals_are_said() {
         let there = transmitter.subjects();
         (there.len() == 59 && !there.contains(&subject(7))).then_some(())
     });
+    // SSF-9.3-2, SSF-9.3-3: one about who was removed may still come.
+    let late = transmitter.draft().claim("sub_id", subject(7));
+    let jti = transmitter.queue(&late);
+    super::until_received(&instance, &source, &[jti]);
+    assert!(transmitter.refused().is_empty());
     until_done(&instance, &source);
     assert!(problems(&instance, &source).is_empty());
 }

@@ -85,6 +85,7 @@ fn each_kind_of_credentials_gets_a_token() {
     }
 }
 
+/// CIP-2.7.1-5.
 #[test]
 fn a_token_that_is_not_accepted_is_replaced_once() {
     let instance = Instance::start(options());
@@ -107,6 +108,7 @@ fn a_token_that_is_not_accepted_is_replaced_once() {
     super::until_no_problem(&instance, &source, "token_refused");
 }
 
+/// CIP-2.7.1-5.
 #[test]
 fn a_token_is_renewed_before_it_ends() {
     let instance = Instance::start(options());

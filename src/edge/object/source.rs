@@ -289,6 +289,10 @@ impl SourceObject {
             self.write_tally_seldom()?;
         }
         self.arrived(&source).await?;
+        if about.is_some() && source.former_hash.is_some() {
+            // It may be the one that ends the set-up, and with it the header of before.
+            self.nudge().await;
+        }
         // A callback may have set the alarm for earlier; it looks after the events, too.
         if self.alarm.at().is_none() && !self.run.is_on() {
             let settings = self.settings()?;
