@@ -59,7 +59,7 @@ const INLINE_UP_TO = 40;
  * one caller: with these such a function is inlined below some 100 instructions, and others as they would be by default. Four times
  * as much makes the wasm 15 KB smaller, and what is done seldom a quarter slower.
  */
-const INLINING = ['-inline-instr-cost=600', '-inline-call-penalty=900', '-inline-threshold=150'];
+const INLINING = ['-inline-instr-cost=600', '-inline-call-penalty=900', '-inline-threshold=-600'];
 
 /**
  * Optimises for size and drops the names of functions. worker-build's own step would keep them. Nothing of Rust's lies in the
