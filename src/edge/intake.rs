@@ -76,6 +76,8 @@ pub async fn judge(
         event: Accepted {
             iss: claims.iss,
             jti: claims.jti,
+            event_type: claims.event_type,
+            sub_id: claims.sub_id,
             set: set.trim_end().to_owned(),
             intake: IntakeRecord {
                 kid: token.header.kid,

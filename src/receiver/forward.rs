@@ -117,9 +117,13 @@ mod tests {
             keys_ms: 0,
             verify_ms: 0,
         };
+        let received = Received::read(&raw);
+        let (event_type, sub_id) = received.map(|read| (read.event_type, read.sub_id)).unwrap_or_default();
         let event = Accepted {
             iss: "i".into(),
             jti: jti.into(),
+            event_type,
+            sub_id,
             set: raw,
             intake,
         };

@@ -3,16 +3,15 @@
 //! De-duplication goes by issuer and `jti` and records only what was stored, together with it: an event that could not be
 //! stored is answered with an error and will be accepted when it comes again.
 
-use sha2::{Digest, Sha256};
-
 use serde::Serialize;
+use serde_json::Value as Json;
+use sha2::{Digest, Sha256};
 
 use crate::delivery::meta::Migration;
 use crate::delivery::sql::{Row, Sql, SqlError, Value};
 use crate::protocol::record::{self, Record};
 
 use super::search;
-use crate::protocol::received::Received;
 
 /// The tables of an inbox.
 pub const SCHEMA: Migration = &[
@@ -57,6 +56,8 @@ pub enum KeysFrom {
 pub struct Accepted {
     pub iss: String,
     pub jti: String,
+    pub event_type: String,
+    pub sub_id: Json,
     /// The SET as received, or a CloudEvent in the JSON format.
     pub set: String,
     pub intake: IntakeRecord,
@@ -97,7 +98,7 @@ pub fn store(sql: &dyn Sql, event: &Accepted, now: u64) -> Result<StoreOutcome, 
         return Ok(StoreOutcome::Duplicate);
     };
     let intake = record::text(&event.intake);
-    let (event_type, about) = search::columns(Received::read(&event.set).as_ref());
+    let (event_type, about) = search::columns(event);
     sql.exec(
         "INSERT INTO event (seq, at, key, type, about, intake, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
         &[
@@ -201,6 +202,8 @@ mod tests {
         Accepted {
             iss: iss.into(),
             jti: jti.into(),
+            event_type: "urn:t".into(),
+            sub_id: Json::Null,
             set: format!("set of {iss} {jti}"),
             intake: IntakeRecord {
                 kid: Some("k".into()),

@@ -9,7 +9,7 @@ use crate::delivery::sql::{MAX_INT, Sql, SqlError, Value};
 use crate::protocol::record::Record;
 use crate::protocol::subject;
 
-use super::inbox::{self, Stored};
+use super::inbox::{self, Accepted, Stored};
 use crate::protocol::received::Received;
 
 /// Rows that one request looks at.
@@ -55,13 +55,10 @@ pub struct Page {
 
 /// The columns of an event that finding it takes: its type, and a name for its subject, for each member and each alias of
 /// it, eight bytes each. Nothing where the event has to be looked at.
-pub fn columns(received: Option<&Received>) -> (Value, Value) {
-    let Some(received) = received else {
-        return (Value::Null, Value::Null);
-    };
-    let names = names(&received.sub_id);
+pub fn columns(event: &Accepted) -> (Value, Value) {
+    let names = names(&event.sub_id);
     let about = (names.len() <= MAX_NAMES).then(|| names.concat());
-    (received.event_type.as_str().into(), about.into())
+    (event.event_type.as_str().into(), about.into())
 }
 
 fn names(sub_id: &Json) -> Vec<[u8; 8]> {

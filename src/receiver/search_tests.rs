@@ -30,6 +30,8 @@ fn put(sql: &TestSql, jti: &str, event_type: &str, sub_id: &Json, at: u64) {
     let event = Accepted {
         iss: "i".into(),
         jti: jti.into(),
+        event_type: event_type.into(),
+        sub_id: sub_id.clone(),
         set: set(&claims),
         intake: intake(),
     };

@@ -31,6 +31,8 @@ impl World {
         let event = Accepted {
             iss: source.into(),
             jti: self.now.to_string(),
+            event_type: "t".into(),
+            sub_id: json!({"format": "opaque", "id": "1"}),
             set: raw.to_string(),
             intake: IntakeRecord {
                 kid: None,

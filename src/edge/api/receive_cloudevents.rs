@@ -45,6 +45,8 @@ pub async fn judge_all(
         events.push(Accepted {
             iss: received.iss,
             jti: received.jti,
+            event_type: received.event_type,
+            sub_id: received.sub_id,
             set: raw,
             intake: intake.clone(),
         });
