@@ -9,34 +9,11 @@ mod wait;
 
 use serde_json::Value;
 
-use crate::harness::{Instance, Options, ScriptedTransmitter};
-use crate::support::{ACME_AUDIENCE, Source};
+pub use crate::receive::Feed;
 
-/// A source with a transmitter.
-pub struct Feed {
-    pub instance: Instance,
-    pub transmitter: ScriptedTransmitter,
-    pub source: Source,
-}
+use crate::support::ACME_AUDIENCE;
 
 impl Feed {
-    #[track_caller]
-    pub fn start() -> Self {
-        Self::with(Options::default())
-    }
-
-    #[track_caller]
-    pub fn with(options: Options) -> Self {
-        let instance = Instance::start(options);
-        let transmitter = ScriptedTransmitter::start();
-        let source = Source::register(&instance, &transmitter.issuer(), ACME_AUDIENCE);
-        Self {
-            instance,
-            transmitter,
-            source,
-        }
-    }
-
     /// Receives a SET about this subject, of this type, and returns its `jti`.
     #[track_caller]
     pub fn receive(&self, event_type: &str, sub_id: &Value) -> String {

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::harness::Options;
 use crate::support::{CREDENTIAL_CHANGE, SESSION_REVOKED, pointer_of};
 
 use super::{Feed, jtis, query};
@@ -12,7 +13,7 @@ fn email(address: &str) -> Value {
 
 #[test]
 fn events_are_found_by_type_subject_and_time() {
-    let feed = Feed::start();
+    let feed = Feed::start(Options::default());
     let device = json!({"format": "opaque", "id": "laptop-1"});
     let ana = email("ana@example.com");
     let aliases = json!({"format": "aliases", "identifiers": [email("ana@old.example"), ana]});
@@ -69,7 +70,7 @@ fn events_are_found_by_type_subject_and_time() {
 
 #[test]
 fn a_query_that_means_nothing_is_refused_with_its_place() {
-    let feed = Feed::start();
+    let feed = Feed::start(Options::default());
     let path = format!("{}/events", feed.source.path());
     for (name, value) in [
         ("type", ""),

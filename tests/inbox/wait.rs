@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::harness::eventually;
+use crate::harness::{Options, eventually};
 use crate::support::{CREDENTIAL_CHANGE, SESSION_REVOKED};
 
 use super::{Feed, jtis, query};
@@ -15,7 +15,7 @@ const AT_ONCE: Duration = Duration::from_secs(8);
 
 #[test]
 fn who_waits_is_answered_as_soon_as_there_is_something() {
-    let feed = Feed::start();
+    let feed = Feed::start(Options::default());
     let subject = json!({"format": "email", "email": "ana@example.com"});
     // What is there is answered without waiting.
     let first = feed.receive(SESSION_REVOKED, &subject);
@@ -44,7 +44,7 @@ fn who_waits_is_answered_as_soon_as_there_is_something() {
 
 #[test]
 fn who_waits_for_nothing_is_answered_when_the_time_is_over() {
-    let feed = Feed::start();
+    let feed = Feed::start(Options::default());
     let started = Instant::now();
     let page = feed.source.page(&feed.instance, "?wait=1");
     assert_eq!(page, json!({"events": [], "cursor": "0"}));
@@ -57,7 +57,7 @@ fn who_waits_for_nothing_is_answered_when_the_time_is_over() {
 
 #[test]
 fn of_too_many_who_wait_the_oldest_is_answered() {
-    let feed = Feed::start();
+    let feed = Feed::start(Options::default());
     thread::scope(|scope| {
         let started = Instant::now();
         let oldest = scope.spawn(|| feed.source.page(&feed.instance, "?wait=25"));
@@ -85,7 +85,7 @@ fn of_too_many_who_wait_the_oldest_is_answered() {
 
 #[test]
 fn who_waits_at_a_source_that_is_deleted_is_told() {
-    let feed = Feed::start();
+    let feed = Feed::start(Options::default());
     let path = format!("{}/events?wait=25", feed.source.path());
     thread::scope(|scope| {
         let started = Instant::now();
@@ -99,7 +99,7 @@ fn who_waits_at_a_source_that_is_deleted_is_told() {
 
 #[test]
 fn paging_misses_no_event_while_others_come_in() {
-    let feed = Feed::start();
+    let feed = Feed::start(Options::default());
     let ana = json!({"format": "email", "email": "ana@example.com"});
     let bob = json!({"format": "email", "email": "bob@example.com"});
     thread::scope(|scope| {

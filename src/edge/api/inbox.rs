@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 
-use crate::edge::auth;
 use crate::edge::command::{SourceCommand, SourceReply};
 use crate::edge::error::{ApiError, json_response};
 use crate::edge::web::{Response, StatusCode, Uri};
@@ -15,7 +14,7 @@ use crate::protocol::subject;
 use crate::receiver::inbox::Stored;
 use crate::receiver::search::Search;
 
-use super::ask::unexpected;
+use super::ask::{Asked, Who, admit, unexpected};
 use super::call::Call;
 use super::query::{page, parameter};
 
@@ -30,14 +29,8 @@ const MAX_TYPE: usize = 2048;
 const MAX_DEPTH: usize = 8;
 
 pub async fn events(call: Call) -> Result<Response, ApiError> {
-    let Call {
-        edge,
-        id: source_id,
-        request,
-        ..
-    } = call;
-    auth::operator(&edge, request.headers()).await?;
-    let uri = request.uri();
+    let Asked { edge, id, parts, .. } = admit(call, Who::Operator).await?;
+    let uri = &parts.uri;
     let (after, limit) = page(uri, MAX_PAGE)?;
     let command = SourceCommand::Events {
         search: Box::new(search(uri)?),
@@ -45,7 +38,7 @@ pub async fn events(call: Call) -> Result<Response, ApiError> {
         limit,
         wait_ms: 1000 * read(uri, "wait", wait)?.unwrap_or(0),
     };
-    let SourceReply::Events { events, cursor } = edge.source(&source_id)?.ask(command).await? else {
+    let SourceReply::Events { events, cursor } = edge.source(&id)?.ask(command).await? else {
         return Err(unexpected());
     };
     let events: Vec<Value> = events.iter().map(show).collect();

@@ -9,7 +9,7 @@ use crate::edge::context::Edge;
 use crate::edge::error::{ApiError, json_response, no_store};
 use crate::edge::together::together;
 use crate::edge::web::{Response, StatusCode};
-use crate::edge::{auth, crypto, random};
+use crate::edge::{crypto, random};
 use crate::protocol::endpoint_url::UrlPolicy;
 use crate::protocol::json::json;
 use crate::protocol::json::put;
@@ -76,8 +76,7 @@ pub async fn create(call: Call) -> Result<Response, ApiError> {
 }
 
 pub async fn list(call: Call) -> Result<Response, ApiError> {
-    let Call { edge, request, .. } = call;
-    auth::operator(&edge, request.headers()).await?;
+    let Asked { edge, .. } = admit(call, Who::Operator).await?;
     let TenantReply::Children(children) = edge.tenant()?.ask(TenantCommand::Sources).await? else {
         return Err(ApiError::internal("tenant", "an unexpected reply"));
     };
@@ -93,14 +92,8 @@ pub async fn list(call: Call) -> Result<Response, ApiError> {
 }
 
 pub async fn show(call: Call) -> Result<Response, ApiError> {
-    let Call {
-        edge,
-        id: source_id,
-        request,
-        ..
-    } = call;
-    auth::operator(&edge, request.headers()).await?;
-    let shown = view(&edge, &source_id).await?.ok_or_else(ApiError::not_found)?;
+    let Asked { edge, id, .. } = admit(call, Who::Operator).await?;
+    let shown = view(&edge, &id).await?.ok_or_else(ApiError::not_found)?;
     Ok(json_response(StatusCode::OK, &shown))
 }
 

@@ -5,20 +5,18 @@ use crate::delivery::meta;
 use crate::delivery::sql::SqlError;
 use crate::edge::clock::now_ms;
 use crate::edge::command::{
-    Answer, NewSource, NewStream, Refusal, SourceCommand, SourceReply, StreamCommand, StreamReply, StreamUpdate,
-    TenantCommand, TenantReply,
+    Answer, NewStream, Refusal, SourceCommand, SourceReply, StreamCommand, StreamReply, StreamUpdate, TenantCommand,
+    TenantReply,
 };
 use crate::edge::error::ApiError;
 use crate::edge::settings::Settings;
 use crate::edge::together::together;
 use crate::protocol::client::{ClientMetadata, HandshakeUse};
 use crate::protocol::endpoint_url::{EndpointUrl, UrlPolicy, registered};
-use crate::protocol::forward::Wish;
 use crate::protocol::oauth::Scope;
 use crate::protocol::status::Status;
 use crate::protocol::stream::{CloudEvents, Configuration, Delivery, UpdateMode};
 use crate::protocol::tenant::TenantSettings;
-use crate::receiver::source::Source;
 use crate::transmitter::grant::Grant;
 use crate::transmitter::registry::{self, Child, Kind, State};
 use crate::transmitter::routes::{self, Noted};
@@ -26,7 +24,6 @@ use crate::transmitter::status::Wishes;
 use crate::transmitter::stream::{Choices, Stream};
 use crate::transmitter::terms::Terms;
 
-use super::forwards::seal_secret;
 use super::serve::{Boxed, boxed, call_failed, fault};
 use super::stub::{self, ObjectStub};
 use super::tenant::TenantObject;
@@ -243,71 +240,6 @@ impl TenantObject {
             StreamReply::Stream(stream) => self.note_stream(&stream),
             _ => Err(fault("stream", "an unexpected reply")),
         }
-    }
-
-    pub(super) async fn create_source(
-        &self,
-        settings: &Settings,
-        tenant: String,
-        new: NewSource,
-    ) -> Answer<TenantReply> {
-        let source_id = stub::new_id(&self.env, "SOURCE").map_err(|error| call_failed(&error))?;
-        let wish = new.forward.as_ref().map(|given| {
-            let policy = UrlPolicy::of_issuer(settings.allow_loopback, &given.issuer);
-            Wish::parse(&given.forward, None, &policy)
-        });
-        let wish = wish.transpose()?;
-        let webhook_secret = match &new.webhook_secret {
-            Some(secret) => Some(seal_secret(settings, &source_id, secret).await?),
-            None => None,
-        };
-        let source = Source {
-            source_id: source_id.clone(),
-            tenant: tenant.clone(),
-            issuer: new.issuer,
-            audience: new.audience,
-            description: new.description,
-            jwks: new.jwks,
-            target: new.target,
-            envelope: new.envelope,
-            webhook_secret,
-            forward: None,
-            managed: new.managed,
-            origin: new.origin,
-            authorization_hash: new.authorization_hash,
-            former_hash: None,
-            created_at: now_ms(),
-            rev: 1,
-        };
-        let child = Child {
-            id: source_id.clone(),
-            kind: Kind::Source,
-            state: State::Pending,
-            owner: String::new(),
-            label: source.issuer.clone(),
-            created_at: source.created_at,
-        };
-        let command = SourceCommand::Create {
-            source: Box::new(source.clone()),
-            secrets: new.secrets,
-            subjects: new.subjects,
-        };
-        let object =
-            stub::by_id(&self.env, "SOURCE", &source_id, Some(&tenant)).map_err(|error| call_failed(&error))?;
-        self.create_child(
-            &child,
-            None,
-            boxed(async { Ok(object.tell(command).await?.map(|_| ())) }),
-        )
-        .await?;
-        if let (Some(wish), Some(given)) = (wish, new.forward)
-            && let Err(refusal) = boxed(self.create_forward(&tenant, &source, wish, given)).await
-        {
-            // Nobody was told of the source either.
-            let _ = self.delete_child(Kind::Source, &source_id, None).await;
-            return Err(refusal);
-        }
-        Ok(TenantReply::Source(Box::new(source)))
     }
 
     /// Begins with a row, creates the object, ends with the row. A crash in between leaves a row that repair deletes: nobody

@@ -24,6 +24,7 @@ mod letters;
 mod look_after;
 mod manage;
 mod missing;
+mod new_source;
 mod poll_in;
 mod remote;
 mod set_up;
