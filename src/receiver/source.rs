@@ -1,11 +1,13 @@
 //! A source: a remote transmitter's stream that we receive, and what binds its tokens to us.
 
 use serde_json::{Map, Value};
+use url::Url;
 
 use crate::delivery::meta::{self, Migration};
 use crate::delivery::sql::{Sql, SqlError};
 use crate::protocol::endpoint_url::{EndpointUrl, UrlPolicy};
 use crate::protocol::forward::Forward;
+use crate::protocol::handshake::{Rate, normal_origin};
 use crate::protocol::jose::jwk::Jwks;
 use crate::protocol::json::json;
 use crate::protocol::legacy::Legacy;
@@ -20,7 +22,7 @@ use super::keys::FetchedKeys;
 use super::managed::{Given, Managed};
 use super::remote::OURS;
 use super::setup;
-use super::target::{self, Target};
+use super::target::{self, Grant, GrantState, Judgement, Target};
 use super::wanted;
 
 /// The schema of a source object, oldest first.
@@ -191,6 +193,23 @@ impl Source {
     }
 
     /// Whether we manage its stream at the transmitter.
+    /// What is answered to an origin that asks whether it may push here. Whoever set the stream up has asked its issuer to: its
+    /// host is granted, unless the operator says who may push.
+    pub fn judge(&self, origin: &str, requested: Option<Rate>, known: Option<&Grant>) -> Judgement {
+        let invited = || {
+            let issuer = Url::parse(&self.issuer).ok();
+            let host = issuer.as_ref().and_then(Url::host_str).and_then(normal_origin);
+            let is_pushed = self.is_managed() && !self.managed.poll && !self.target.enforces();
+            is_pushed
+                && host.as_deref() == Some(origin)
+                && known.is_none_or(|known| known.state != GrantState::Rejected)
+        };
+        match self.target.judge(origin, requested, known) {
+            Judgement::Refused if invited() => Judgement::Granted(self.target.rate_for(requested)),
+            judged => judged,
+        }
+    }
+
     pub fn is_managed(&self) -> bool {
         self.managed.credentials.is_some()
     }
@@ -418,6 +437,32 @@ mod tests {
         let source = Source::load(&sql).unwrap().unwrap();
         assert!(!source.is_managed() && source.forward.is_none() && source.envelope == Form::Set);
         assert_eq!((source.issuer.as_str(), source.rev), ("https://idp.example.com", 1));
+    }
+
+    #[test]
+    fn only_who_was_asked_for_a_stream_may_push_without_being_named() {
+        let unmanaged: Source = record::read(OF_OLD).unwrap();
+        let mut managed = unmanaged.clone();
+        managed.managed.credentials = Some(json!({}));
+        let mut polled = managed.clone();
+        polled.managed.poll = true;
+        let mut strict = managed.clone();
+        strict.target.allowed_origins = vec!["other.example.com".into()];
+        let granted = Judgement::Granted(Rate::PerMinute(6));
+        for (source, origin, expected) in [
+            (&managed, "idp.example.com", granted),
+            (&managed, "other.example.com", Judgement::Refused),
+            (&unmanaged, "idp.example.com", Judgement::Refused),
+            (&polled, "idp.example.com", Judgement::Refused),
+            (&strict, "idp.example.com", Judgement::Refused),
+            (&strict, "other.example.com", granted),
+        ] {
+            assert_eq!(
+                source.judge(origin, Some(Rate::PerMinute(6)), None),
+                expected,
+                "{origin}"
+            );
+        }
     }
 
     #[test]

@@ -110,6 +110,37 @@ fn one_instance_receives_from_another_by_push_and_by_poll() {
     }
 }
 
+/// Nobody has registered the endpoint: the receiver is asked for its consent, and gives it to whom it asked for a stream.
+#[test]
+fn the_issuer_of_a_managed_stream_has_the_consent_to_push() {
+    let sender = Instance::start(Options::default());
+    let receiver = Instance::start(options());
+    let acme = Acme::register(&sender, &[]);
+    let wanted = json!({
+        "issuer": sender.origin(), "audience": ACME_AUDIENCE,
+        "credentials": {"client_id": acme.client_id, "client_secret": acme.client_secret},
+    });
+    let source = Source::create(&receiver, &wanted);
+    until_done(&receiver, &source);
+    let shown = receiver.operator().get(&source.path(), 200);
+    let stream = shown["stream"]["stream_id"].as_str().expect("an id");
+    let grant = sender.operator().get(&format!("/admin/streams/{stream}/grant"), 200);
+    assert_eq!((&grant["state"], &grant["via"]), (&json!("granted"), &json!("options")));
+    publish(&sender.operator(), &[event("evt-1", "ana@example.com")]);
+    eventually("the event is in the inbox", || {
+        (source.inbox(&receiver).len() == 2).then_some(())
+    });
+    // Nobody else is.
+    let answer = receiver.anyone().send(
+        "OPTIONS",
+        &source.receive_path(),
+        &[("webhook-request-origin", "elsewhere.example")],
+        b"",
+        403,
+    );
+    assert_eq!(answer.header("webhook-allowed-origin"), None);
+}
+
 /// What is chosen here is what is sent there, now and after it was chosen anew.
 #[test]
 fn the_events_are_chosen_from_the_receiving_side() {

@@ -46,7 +46,7 @@ impl SourceObject {
         let source = self.source()?;
         let now = now_ms();
         let known = target::find(&self.sql, &asker.origin)?;
-        let judgement = source.target.judge(&asker.origin, asker.rate, known.as_ref());
+        let judgement = source.judge(&asker.origin, asker.rate, known.as_ref());
         if judgement == Judgement::Refused {
             return Err(Refusal::OriginRefused);
         }
