@@ -31,9 +31,10 @@ pub async fn receive(request: &web_sys::Request, headers: &HeaderMap) -> Result<
     let mut kept = Vec::new();
     let mut total = 0;
     let Some(body) = request.body() else { return Ok(kept) };
-    // Most say how long they are, and are short: in one piece they are here sooner.
+    // Most say how long they are, and are short: in one piece they are here sooner. In chunks it may be longer than it says.
     let announced = headers.get("content-length").and_then(|length| length.parse().ok());
-    if announced.is_some_and(|length: usize| length <= PUBLISH_LIMIT) {
+    let is_whole = announced.is_some_and(|length: usize| length <= PUBLISH_LIMIT);
+    if is_whole && !headers.contains_key("transfer-encoding") {
         let whole = JsFuture::from(request.array_buffer().map_err(broken_off)?).await;
         return Ok(Uint8Array::new(&whole.map_err(broken_off)?).to_vec());
     }

@@ -4,6 +4,7 @@ use crate::protocol::event;
 use crate::protocol::jose::jwk::{Jwk, Jwks, KeyError};
 use crate::protocol::jose::jws::Unverified;
 use crate::protocol::json::json;
+use crate::protocol::legacy;
 use crate::protocol::push::ErrorBody;
 use crate::protocol::set::SetErr;
 use crate::receiver::inbox::{Accepted, IntakeRecord, KeysFrom};
@@ -76,7 +77,8 @@ pub async fn judge(
         event: Accepted {
             iss: claims.iss,
             jti: claims.jti,
-            event_type: claims.event_type,
+            // As whoever looks for it later reads it.
+            event_type: legacy::today(claims.event_type),
             sub_id: claims.sub_id,
             set: set.trim_end().to_owned(),
             intake: IntakeRecord {

@@ -87,6 +87,9 @@ pub struct Setup {
     /// Streams in a row that were gone soon after we had them.
     #[serde(default)]
     pub lost: u32,
+    /// A stream was looked for, and so may have been made, whatever is known of it.
+    #[serde(default)]
+    pub may_have_stream: bool,
 }
 
 impl Setup {
@@ -134,6 +137,7 @@ impl Setup {
     }
 
     pub fn begin(&mut self, at: usize, now: u64) {
+        self.may_have_stream |= at == STREAM;
         if let Some(step) = self.step(at) {
             (step.state, step.at) = (StepState::Doing, Some(now));
             step.next_attempt_at = None;

@@ -1,5 +1,8 @@
 //! Bodies over their limit: 413, although they were sent to their end. What is exactly as long as allowed is accepted.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
 use serde_json::json;
 
 use crate::harness::{Answer, ScriptedTransmitter};
@@ -102,12 +105,9 @@ fn a_set_may_be_as_long_as_a_body() {
     let transmitter = ScriptedTransmitter::start();
     let source = Source::register(&world.instance, &transmitter.issuer(), ACME_AUDIENCE);
     let limit = 256 * 1024;
-    let set = |padding: usize| {
-        transmitter
-            .draft(ACME_AUDIENCE)
-            .claim("padding", "x".repeat(padding))
-            .sign()
-    };
+    // One draft for all: each new one has a `jti` of its own, which may be a digit longer.
+    let draft = transmitter.draft(ACME_AUDIENCE);
+    let set = |padding: usize| draft.clone().claim("padding", "x".repeat(padding)).sign();
     // Base64 reaches three of four lengths; the line end that a SET may have (PUSH-2.1-8) makes up for the fourth.
     let overhead = set(0).len();
     let near = (limit - overhead) * 3 / 4;
@@ -126,4 +126,31 @@ fn a_set_may_be_as_long_as_a_body() {
     let too_long: Answer = source.push(&world.instance, &format!("{longest}x"), 413);
     assert_problem(&too_long, 413);
     assert_eq!(source.inbox(&world.instance).len(), 1);
+}
+
+/// A length that is said, and is not true: in chunks there may come any number of bytes.
+#[test]
+fn who_sends_in_chunks_is_not_believed_a_length() {
+    let world = World::start();
+    let host = world.instance.origin().replace("http://", "");
+    let mut socket = TcpStream::connect(&host).expect("a connection");
+    let head = format!(
+        "POST {} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\
+         Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n",
+        world.source.receive_path()
+    );
+    socket.write_all(head.as_bytes()).expect("the head is sent");
+    let chunk = [b"10000\r\n".as_slice(), &[b'a'; 0x10000], b"\r\n"].concat();
+    // The other side may have enough before it is all sent.
+    for _ in 0..160 {
+        if socket.write_all(&chunk).is_err() {
+            break;
+        }
+    }
+    let _ = socket.write_all(b"0\r\n\r\n");
+    let mut answer = String::new();
+    let _ = socket.read_to_string(&mut answer);
+    let status = answer.split(' ').nth(1);
+    assert!(matches!(status, Some("400" | "413")), "{answer}");
+    world.assert_unchanged();
 }

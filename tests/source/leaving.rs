@@ -72,6 +72,25 @@ fn a_stream_that_was_made_unheard_goes_with_its_source() {
     assert!(transmitter.streams().is_empty());
 }
 
+/// The same when the steps before it are done again at that moment.
+#[test]
+fn a_stream_that_was_made_unheard_is_not_forgotten_for_a_change() {
+    let mut instance = Instance::start(options().set("RETRY_BASE_MS", 60_000).set("RETRY_CAP_MS", 60_000));
+    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
+    transmitter.fail("POST /streams", Fault::Lost);
+    let source = Source::create(&instance, &request(&transmitter, "push"));
+    eventually("it is made", || (!transmitter.streams().is_empty()).then_some(()));
+    super::until_set_up(&instance, &source, "waiting");
+    transmitter.fail_always("POST /token", Reply::status(503));
+    let again = json!({"from": "token"});
+    let path = format!("{}/setup", source.path());
+    instance.operator().post_json(&path, &again, 202);
+    instance.operator().delete(&source.path(), 202);
+    transmitter.mend();
+    let_time_pass(&mut instance);
+    eventually("it is gone", || transmitter.streams().is_empty().then_some(()));
+}
+
 /// The request that makes the stream is under way when the source is deleted.
 #[test]
 fn a_stream_that_is_being_made_goes_with_its_source() {

@@ -44,6 +44,16 @@ fn old_shapes_are_taken_where_the_source_says_so() {
     assert_eq!(found["events"][0]["jti"], json!(both.jti()), "{found}");
     assert_eq!(found["events"][0]["sub_id"], json!({"format": "opaque", "id": "1"}));
     assert_eq!(found["events"][0]["event"]["subject"]["sub"], json!("7"));
+    // What a draft called otherwise is found as it is shown.
+    let draft = "https://schemas.openid.net/secevent/risc/event-type/verification";
+    let set = transmitter.draft().claim("events", json!({draft: {}}));
+    strict.push(&instance, &set.sign(), 202);
+    let shown = strict.inbox(&instance).pop().expect("it is stored")["type"].clone();
+    let path = format!("{}/events?type={}", strict.path(), shown.as_str().expect("a type"));
+    assert_eq!(
+        instance.operator().get(&path, 200)["events"][0]["jti"],
+        json!(set.jti())
+    );
 }
 
 /// Pitfall 9: what Google asks back with.

@@ -38,6 +38,27 @@ fn a_status_that_is_not_found_costs_no_stream() {
     assert_eq!(transmitter.requests("POST /streams").len(), 1);
 }
 
+/// It is polled elsewhere: the configuration is looked at again, and where it leads.
+#[test]
+fn a_poll_that_moved_is_looked_for() {
+    let instance = Instance::start(options());
+    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
+    let source = Source::create(&instance, &request(&transmitter, "poll"));
+    until_done(&instance, &source);
+    let elsewhere: fn(&mut Value) =
+        |stream| stream["delivery"]["endpoint_url"] = json!("https://elsewhere.example/poll");
+    transmitter.fail("GET /streams", Fault::Changed(elsewhere));
+    transmitter.fail("POST /poll", Fault::Instead(Reply::status(404)));
+    transmitter.queue_as("wakes-the-poll", json!("x"));
+    eventually("the step is done again", || {
+        (transmitter.requests("PATCH /streams").len() == 1).then_some(())
+    });
+    let jti = transmitter.queue(&transmitter.draft());
+    until_received(&instance, &source, &[jti]);
+    until_no_problem(&instance, &source, "poll_failing");
+    assert_eq!(transmitter.requests("POST /streams").len(), 1);
+}
+
 #[test]
 fn a_poll_that_is_not_found_is_a_failing_poll() {
     let instance = Instance::start(options());

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{health, options, problems, received, request, until_done, until_no_problem, until_problem, until_set_up};
-use crate::harness::{Fault, Instance, Key, SsfTransmitter, eventually};
+use crate::harness::{Fault, Instance, Key, Reply, SsfTransmitter, eventually};
 use crate::support::{ACME_AUDIENCE, Source};
 
 const VERIFICATION: &str = "https://schemas.openid.net/secevent/ssf/event-type/verification";
@@ -88,6 +88,19 @@ fn the_status_is_followed_and_can_be_set() {
     instance
         .operator()
         .post_json(&path, &json!({"status": "sleeping"}), 400);
+}
+
+/// The event itself ends the set-up, and with it what was wrong before it came.
+#[test]
+fn a_verification_that_failed_at_first_leaves_no_problem() {
+    let instance = Instance::start(options());
+    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
+    transmitter.fail_always("POST /verify", Reply::status(503));
+    let source = Source::create(&instance, &request(&transmitter, "push"));
+    until_problem(&instance, &source, "setup_failed");
+    transmitter.mend();
+    until_done(&instance, &source);
+    until_no_problem(&instance, &source, "setup_failed");
 }
 
 #[test]

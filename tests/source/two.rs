@@ -126,6 +126,10 @@ fn the_issuer_of_a_managed_stream_has_the_consent_to_push() {
     let stream = shown["stream"]["stream_id"].as_str().expect("an id");
     let grant = sender.operator().get(&format!("/admin/streams/{stream}/grant"), 200);
     assert_eq!((&grant["state"], &grant["via"]), (&json!("granted"), &json!("options")));
+    // That the stream stood still until then is over.
+    eventually("all is well", || {
+        (health(&receiver, &source)["state"] == "ok").then_some(())
+    });
     publish(&sender.operator(), &[event("evt-1", "ana@example.com")]);
     eventually("the event is in the inbox", || {
         (source.inbox(&receiver).len() == 2).then_some(())

@@ -70,7 +70,7 @@ impl SourceObject {
         let stream_id = self.with_setup(|setup| setup.stream_id().unwrap_or_default().to_owned())?;
         let looked = match self.read_status().await {
             // That it is there is as good a sign of life.
-            Err(trouble) => self.is_there(&stream_id, trouble).await,
+            Err(trouble) => self.is_there(&stream_id, trouble).await.map(|_| ()),
             Ok(_) => Ok(()),
         };
         let looked = match looked {
@@ -159,13 +159,13 @@ impl SourceObject {
     /// What a request about the stream was answered with. After 404 its configuration says whether it is there: an endpoint that
     /// is not, or that hears of a new stream later than others, must not cost a stream that is well. One that is gone is set up
     /// anew; the stream that it was about may be another one than we have by now.
-    pub(super) async fn is_there(&self, stream_id: &str, trouble: Trouble) -> Result<(), Trouble> {
+    pub(super) async fn is_there(&self, stream_id: &str, trouble: Trouble) -> Result<Option<Value>, Trouble> {
         let Trouble::Gone(detail) = trouble else {
             return Err(trouble);
         };
         let found = self.manage(&self.endpoints()?.read(stream_id)).await;
         if !matches!(found, Err(Trouble::Gone(_))) {
-            return found.map(|_| ());
+            return found;
         }
         let settings = self.settings().map_err(ours)?;
         let retry = settings.delivery.courier.retry;
@@ -179,13 +179,16 @@ impl SourceObject {
             let now = now_ms();
             self.change_setup(&mut |setup| setup.lose_stream(&backoff, now))
                 .map_err(ours)?;
-            // What was wrong with that one is over.
-            for code in ["verification_unanswered", "stream_paused", "stream_disabled"] {
-                self.problem(code, None).map_err(ours)?;
-            }
+            self.forget_problems_of_stream().map_err(ours)?;
             self.nudge().await;
         }
         Err(Trouble::Gone(detail))
+    }
+
+    /// What was wrong with one stream is over when there is another.
+    pub(super) fn forget_problems_of_stream(&self) -> Answer<()> {
+        let codes = ["verification_unanswered", "stream_paused", "stream_disabled"];
+        codes.into_iter().try_for_each(|code| self.problem(code, None))
     }
 
     /// Whether what an event says of the stream can be.
@@ -208,8 +211,18 @@ impl SourceObject {
     pub(super) fn heed(&self, about: &AboutStream, now: u64) -> Answer<()> {
         match about {
             AboutStream::Verification { state: Some(state), .. } => {
-                self.change_setup(&mut |setup| setup.verified(state, now))?;
-                self.problem("verification_unanswered", None)
+                self.change_setup(&mut |setup| {
+                    setup.verified(state, now);
+                    // It does not stand still, whatever was heard of it before.
+                    if setup.status.as_deref() != Some("enabled") {
+                        setup.watched_at = None;
+                    }
+                })?;
+                self.problem("verification_unanswered", None)?;
+                match self.with_setup(|setup| setup.next(now))? {
+                    None => self.problem("setup_failed", None),
+                    Some(_) => Ok(()),
+                }
             }
             // The transmitter's own idea: a sign of life, and no answer.
             AboutStream::Verification { state: None, .. } => Ok(()),

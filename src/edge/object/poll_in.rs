@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::select;
+use serde_json::Value;
 use worker::Delay;
 
 use crate::edge::body;
@@ -22,7 +23,7 @@ use crate::receiver::intake;
 use crate::receiver::keys::are_fresh;
 use crate::receiver::poller::Rules;
 use crate::receiver::remote::Trouble;
-use crate::receiver::setup::Setup;
+use crate::receiver::setup::{self, Setup};
 use crate::receiver::source::Source;
 
 use super::serve::{boxed, fault};
@@ -49,6 +50,8 @@ enum Fate {
     Waits(u64),
     /// Nobody knows, by a fault of ours: it comes again.
     Unknown,
+    /// The source was changed while it was judged.
+    Stale,
 }
 
 impl SourceObject {
@@ -136,13 +139,14 @@ impl SourceObject {
                 self.poller.borrow_mut().held_too_long(now);
                 return Ok(());
             }
-            Err(trouble) => return self.poll_failed(&stream.stream_id, trouble, &rules).await,
+            Err(trouble) => return self.poll_failed(&stream.stream_id, &url, trouble, &rules).await,
         };
         self.count(|tally| tally.last_poll_at = Some(now))?;
         let mut trouble = None;
         let came = !sets.is_empty();
         let mut new = false;
         for (key, set) in sets {
+            let source = self.source()?;
             let fate = match set {
                 Some(set) => self.take(&source, &key, &set).await?,
                 None => {
@@ -174,6 +178,7 @@ impl SourceObject {
                     // What comes after it stays behind it.
                     break;
                 }
+                Fate::Stale => new = true,
                 // Only this one: a single event must not stop the stream (pitfall 16).
                 Fate::Unknown => {
                     trouble = Some("an event could not be checked, by a fault of this service: its log says which")
@@ -190,13 +195,20 @@ impl SourceObject {
         Ok(())
     }
 
-    async fn poll_failed(&self, stream_id: &str, trouble: Trouble, rules: &Rules) -> Answer<()> {
+    async fn poll_failed(&self, stream_id: &str, url: &str, trouble: Trouble, rules: &Rules) -> Answer<()> {
+        let mut found = None;
         if let Trouble::Gone(_) = trouble {
-            let _ = self.is_there(stream_id, trouble.clone()).await;
+            found = self.is_there(stream_id, trouble.clone()).await.ok().flatten();
         }
         // Another stream than that one has nothing to do with it.
         if self.with_setup(|setup| setup.stream_id() != Some(stream_id))? {
             return Ok(());
+        }
+        let now_at = found.as_ref().and_then(|found| found.pointer("/delivery/endpoint_url"));
+        if now_at.and_then(Value::as_str).is_some_and(|now_at| now_at != url) {
+            // It is polled elsewhere by now: the step looks at that URL before it is taken.
+            self.begin_again(setup::STREAM)?;
+            self.nudge().await;
         }
         let now = now_ms();
         let (failures, due) = {
@@ -272,15 +284,18 @@ impl SourceObject {
                 "its jti is not the key it came under",
             ));
         }
-        let source = self.source()?;
         let now = now_ms();
+        if self.source()?.rev != source.rev {
+            // Judged by what is not so any more. It comes again.
+            return Ok(Fate::Stale);
+        }
         if discard {
             self.count(|tally| (tally.discarded, tally.last_event_at) = (tally.discarded + 1, Some(now)))?;
             return Ok(Fate::Discarded);
         }
-        match self.keep(&source, &event, about.as_ref(), now) {
+        match self.keep(source, &event, about.as_ref(), now) {
             Ok(outcome) => {
-                self.arrived(&source).await?;
+                self.arrived(source).await?;
                 Ok(Fate::Stored(outcome))
             }
             Err(Refusal::Set { err, description }) => {

@@ -17,7 +17,7 @@ use crate::protocol::json::json;
 use crate::protocol::record;
 use crate::receiver::health::Problems;
 use crate::receiver::remote::{Plan, Trouble, hear};
-use crate::receiver::setup::{self, Setup, StepState};
+use crate::receiver::setup::{self, Setup};
 use crate::receiver::source::Source;
 use crate::receiver::token;
 
@@ -206,10 +206,9 @@ impl SourceObject {
         );
         let sealed = self.seal(AUTHORIZATION, &header).await.map_err(ours)?;
         let mut source = Rc::unwrap_or_clone(self.source().map_err(ours)?);
-        source.former_hash = Some(std::mem::replace(
-            &mut source.authorization_hash,
-            crypto::sha256_hex(&header),
-        ));
+        // One of before stands until a set-up ends: of those after it the transmitter may have heard of none.
+        let before = std::mem::replace(&mut source.authorization_hash, crypto::sha256_hex(&header));
+        source.former_hash.get_or_insert(before);
         source.rev += 1;
         let saved = source.save(&self.sql).map_err(Refusal::from);
         saved
@@ -291,6 +290,11 @@ impl SourceObject {
 
     /// A request of the management API.
     pub(super) async fn manage(&self, plan: &Plan) -> Result<Option<Value>, Trouble> {
+        self.heard(plan).await?.hear()
+    }
+
+    /// The answer to one, whole.
+    pub(super) async fn heard(&self, plan: &Plan) -> Result<Heard, Trouble> {
         let settings = self.settings();
         let settings = settings.map_err(|_| Trouble::later("a fault of this service: its log says which"))?;
         let body = plan.body.as_deref();
@@ -303,7 +307,7 @@ impl SourceObject {
                 heard.what
             )));
         }
-        heard.hear()
+        Ok(heard)
     }
 
     /// Deletes the stream at the transmitter, then the source. `Begun` while the transmitter does not do it; from the first
@@ -315,7 +319,7 @@ impl SourceObject {
             Some(at) => at,
             None => {
                 let may_have = self.with_setup(|setup| {
-                    let begun = self.making.get() || setup.state(setup::STREAM) != StepState::Todo;
+                    let begun = self.making.get() || setup.may_have_stream;
                     let known = setup.stream.is_some() || setup.former.is_some();
                     setup.endpoints.is_some() && (known || begun)
                 })?;

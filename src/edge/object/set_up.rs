@@ -89,6 +89,8 @@ impl SourceObject {
                         setup.wait(step, &detail, until, now);
                     }
                 })?;
+                // What was asked for was taken: nothing fails any more.
+                self.problem("setup_failed", None)?;
             }
             Ok((state, detail)) => {
                 self.change_setup(&mut |setup| setup.end(step, state, detail.clone(), now))?;
@@ -259,10 +261,12 @@ impl SourceObject {
     }
 
     async fn listed(&self, endpoints: &Endpoints) -> Result<Vec<Value>, Trouble> {
-        match self.manage(&endpoints.list()).await {
-            Ok(body) => streams(body),
-            // Some answer so when there is none.
+        let heard = self.heard(&endpoints.list()).await?;
+        match heard.hear() {
+            // Some answer so when there is none, or with nothing at all.
+            Ok(None) if heard.body.trim_ascii().is_empty() => Ok(Vec::new()),
             Err(Trouble::Gone(_)) => Ok(Vec::new()),
+            Ok(body) => streams(body),
             Err(trouble) => Err(trouble),
         }
     }
@@ -336,8 +340,15 @@ impl SourceObject {
         let keep = |setup: &mut Setup| {
             setup.stream = Some(stream.clone());
             (setup.former, setup.watched_at) = (None, None);
+            if is_new {
+                (setup.status, setup.reason) = (None, None);
+                setup.expected.clear();
+            }
         };
         self.change_setup(&mut { keep }).map_err(ours)?;
+        if is_new {
+            self.forget_problems_of_stream().map_err(ours)?;
+        }
         self.poller.borrow_mut().start_over();
         if let Some(former) = known.filter(|_| is_new) {
             // It was not found any more; should it come back, it would carry every event a second time.

@@ -261,9 +261,20 @@ impl SourceObject {
 
     /// A source that was changed and saved becomes the one that counts.
     pub(super) async fn put_source(&self, source: &Source) {
+        self.have_source(source);
+        self.copy_source().await;
+    }
+
+    pub(super) fn have_source(&self, source: &Source) {
         self.source.replace(Some(Rc::new(source.clone())));
         self.forget_granted();
-        let _ = kv::put(&self.env, &source_copy(&source.source_id), source).await;
+    }
+
+    /// The edge's copy, of what is so now.
+    pub(super) async fn copy_source(&self) {
+        if let Ok(source) = self.source() {
+            let _ = kv::put(&self.env, &source_copy(&source.source_id), &*source).await;
+        }
     }
 
     async fn store(
@@ -289,8 +300,8 @@ impl SourceObject {
             self.write_tally_seldom()?;
         }
         self.arrived(&source).await?;
-        if about.is_some() && source.former_hash.is_some() {
-            // It may be the one that ends the set-up, and with it the header of before.
+        if about.is_some() && source.is_managed() {
+            // It may end the set-up, or say that the stream has to be looked at.
             self.nudge().await;
         }
         // A callback may have set the alarm for earlier; it looks after the events, too.

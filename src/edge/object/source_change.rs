@@ -1,7 +1,5 @@
 //! Changes of a source: one request, one write, with everything that has to be done for it.
 
-use std::rc::Rc;
-
 use serde_json::Value;
 
 use crate::edge::command::{Answer, SourceReply, SourceSecrets};
@@ -46,7 +44,7 @@ impl SourceObject {
         source.webhook_secret = webhook_secret.or(source.webhook_secret);
         // Nothing is awaited from here until all is written: a crash leaves all of it or nothing, and no run sees a half.
         source.save(&self.sql)?;
-        self.source.replace(Some(Rc::new(source.clone())));
+        self.have_source(&source);
         self.keep_secrets(&sealed)?;
         if let Some(subjects) = &given.subjects {
             wanted::replace(&self.sql, subjects)?;
@@ -66,7 +64,7 @@ impl SourceObject {
         self.poller.borrow_mut().start_over();
         // The copy is of no use to a crash, the alarm is.
         self.nudge().await;
-        self.put_source(&source).await;
+        self.copy_source().await;
         self.view().map(|view| SourceReply::View(Box::new(view)))
     }
 
