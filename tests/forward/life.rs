@@ -47,6 +47,33 @@ fn a_paused_stream_keeps_what_it_is_handed() {
 }
 
 #[test]
+fn a_disabled_stream_drops_what_it_is_handed_and_the_inbox_keeps_it() {
+    let chain = Chain::start(soon(), &json!({}));
+    chain.receive_all(&["a1"]);
+    chain.wait_for_ids(&["a1"]);
+    let patch = |status: &str| {
+        let patch = json!({"status": status});
+        chain.operator().patch_json(&chain.stream_path(), &patch, 200)
+    };
+    patch("disabled");
+    let requests = || chain.health()["requests"].as_u64().expect("a number");
+    let before = requests();
+    chain.receive_all(&["a2"]);
+    // Each look is a request, too.
+    let mut looks = 0;
+    eventually("it is handed over", || {
+        looks += 1;
+        (requests() > before + looks).then_some(())
+    });
+    patch("enabled");
+    chain.receive_all(&["a3"]);
+    assert_eq!(chain.wait_for_ids(&["a3"]), ["a1", "a3"]);
+    assert_eq!(chain.source.jtis(&chain.instance), ["a1", "a2", "a3"]);
+    let health = chain.operator().get(&format!("{}/health", chain.source.path()), 200);
+    assert_eq!(health["state"], "ok");
+}
+
+#[test]
 fn the_tenants_settings_reach_it() {
     let chain = Chain::start(soon(), &json!({}));
     chain
