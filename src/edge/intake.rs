@@ -23,11 +23,16 @@ pub struct Judged {
     pub discard: bool,
 }
 
-/// The key that a token names, in this document.
-pub fn choose(token: &Unverified<'_>, document: &serde_json::Value) -> Result<Jwk, KeyError> {
+/// The key that a token names, in this document. Nothing for one that is not there and `may_come` yet; anything else that is wrong
+/// with it nobody can mend.
+pub fn choose(token: &Unverified<'_>, document: &serde_json::Value, may_come: bool) -> Result<Option<Jwk>, ErrorBody> {
     // A document of keys was read before it was kept.
     let keys = Jwks::from_value(document).unwrap_or_default();
-    intake::choose_key(token, &keys).cloned()
+    match intake::choose_key(token, &keys) {
+        Ok(key) => Ok(Some(key.clone())),
+        Err(KeyError::UnknownKid | KeyError::NoKid) if may_come => Ok(None),
+        Err(error) => Err(intake::key_refused(&error)),
+    }
 }
 
 /// The checks from the signature to the event's members. `began`: when the search for the key did.

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use super::{
-    credentials, options, problems, received, request, setup, until_done, until_no_problem, until_problem,
+    connect, credentials, options, problems, received, request, setup, until_done, until_no_problem, until_problem,
     until_received, until_set_up,
 };
 use crate::harness::{ADMIN_TOKEN, Client, Fault, Instance, Key, Reply, SsfTransmitter, eventually};
@@ -67,10 +67,7 @@ fn a_change_that_is_cut_off_is_done_all_the_same() {
 /// As a crash left it: a source that is polled, with a stream that is pushed. Its object still does its work.
 #[test]
 fn a_stream_without_a_url_to_poll_is_not_polled() {
-    let mut instance = Instance::start(options().set("WATCH_S", 1));
-    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
-    let source = Source::create(&instance, &request(&transmitter, "push"));
-    until_done(&instance, &source);
+    let (mut instance, transmitter, source) = connect(options().set("WATCH_S", 1), "push");
     instance.kill();
     for path in databases(&instance, "SourceObject") {
         let database = Connection::open(path).expect("a database");
@@ -97,10 +94,7 @@ fn a_stream_without_a_url_to_poll_is_not_polled() {
 #[test]
 fn credentials_that_were_taken_back_are_gone() {
     let watched = || options().set("WATCH_S", 1).set("VERIFICATION_WAIT_S", 1);
-    let instance = Instance::start(watched());
-    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
-    let source = Source::create(&instance, &request(&transmitter, "push"));
-    until_done(&instance, &source);
+    let (instance, transmitter, source) = connect(watched(), "push");
     transmitter.answer_verification(false);
     until_problem(&instance, &source, "verification_unanswered");
     let nothing = json!({"credentials": null});
@@ -149,10 +143,7 @@ fn credentials_that_were_taken_back_are_gone() {
 
 #[test]
 fn the_transmitter_is_told_a_new_description_and_the_stream_is_still_ours() {
-    let instance = Instance::start(options());
-    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
-    let source = Source::create(&instance, &request(&transmitter, "poll"));
-    until_done(&instance, &source);
+    let (instance, transmitter, source) = connect(options(), "poll");
     // It was not told: only the list says which stream is ours.
     transmitter.fail("PATCH /streams", Fault::Instead(Reply::status(404)));
     let named = json!({"description": "Staff"});
@@ -169,10 +160,7 @@ fn the_transmitter_is_told_a_new_description_and_the_stream_is_still_ours() {
 
 #[test]
 fn problems_of_polling_end_with_it() {
-    let instance = Instance::start(options());
-    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
-    let source = Source::create(&instance, &request(&transmitter, "poll"));
-    until_done(&instance, &source);
+    let (instance, transmitter, source) = connect(options(), "poll");
     transmitter.fail_always("POST /poll", Reply::status(503));
     transmitter.queue_as("wakes-the-poll", json!("x"));
     until_problem(&instance, &source, "poll_failing");
@@ -185,10 +173,7 @@ fn problems_of_polling_end_with_it() {
 /// The stream that was paused is gone, and there is no status of the new one to say otherwise.
 #[test]
 fn problems_of_a_stream_end_with_it() {
-    let instance = Instance::start(options().set("WATCH_S", 1));
-    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
-    let source = Source::create(&instance, &request(&transmitter, "push"));
-    until_done(&instance, &source);
+    let (instance, transmitter, source) = connect(options().set("WATCH_S", 1), "push");
     let path = format!("{}/status", source.path());
     instance.operator().post_json(&path, &json!({"status": "paused"}), 200);
     until_problem(&instance, &source, "stream_paused");

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{options, request, until_done};
+use super::{connect, options, request, until_done};
 use crate::harness::{Fault, Instance, Reply, SsfTransmitter, eventually};
 use crate::support::{ACME_AUDIENCE, Source, Tenant, let_time_pass};
 
@@ -24,10 +24,7 @@ fn the_stream_goes_with_its_source() {
 
 #[test]
 fn a_transmitter_that_is_down_is_asked_again_while_the_source_is_gone_for_all_others() {
-    let mut instance = Instance::start(options());
-    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
-    let source = Source::create(&instance, &request(&transmitter, "push"));
-    until_done(&instance, &source);
+    let (mut instance, transmitter, source) = connect(options(), "push");
     transmitter.fail_always("DELETE /streams", Reply::Reset);
     instance.operator().delete(&source.path(), 202);
     instance.operator().get(&source.path(), 404);
@@ -43,10 +40,7 @@ fn a_transmitter_that_is_down_is_asked_again_while_the_source_is_gone_for_all_ot
 
 #[test]
 fn a_stream_that_never_goes_is_left_behind() {
-    let instance = Instance::start(options().set("LEAVE_BEHIND_S", 1));
-    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
-    let source = Source::create(&instance, &request(&transmitter, "poll"));
-    until_done(&instance, &source);
+    let (instance, transmitter, source) = connect(options().set("LEAVE_BEHIND_S", 1), "poll");
     transmitter.fail_always("DELETE /streams", Reply::status(403));
     instance.operator().delete(&source.path(), 202);
     assert!(!instance.log_tail().contains("stream_left_behind"), "not at once");

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    health, options, problems, request, setup, until_done, until_no_problem, until_problem, until_received,
+    connect, health, options, problems, request, setup, until_done, until_no_problem, until_problem, until_received,
     until_set_up,
 };
 use crate::harness::{Fault, Instance, Reply, SsfTransmitter, eventually};
@@ -41,10 +41,7 @@ fn a_status_that_is_not_found_costs_no_stream() {
 /// It is polled elsewhere: the configuration is looked at again, and where it leads.
 #[test]
 fn a_poll_that_moved_is_looked_for() {
-    let instance = Instance::start(options());
-    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
-    let source = Source::create(&instance, &request(&transmitter, "poll"));
-    until_done(&instance, &source);
+    let (instance, transmitter, source) = connect(options(), "poll");
     let elsewhere: fn(&mut Value) =
         |stream| stream["delivery"]["endpoint_url"] = json!("https://elsewhere.example/poll");
     transmitter.fail("GET /streams", Fault::Changed(elsewhere));
@@ -61,10 +58,7 @@ fn a_poll_that_moved_is_looked_for() {
 
 #[test]
 fn a_poll_that_is_not_found_is_a_failing_poll() {
-    let instance = Instance::start(options());
-    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
-    let source = Source::create(&instance, &request(&transmitter, "poll"));
-    until_done(&instance, &source);
+    let (instance, transmitter, source) = connect(options(), "poll");
     transmitter.fail_always("POST /poll", Reply::status(404));
     transmitter.queue_as("wakes-the-poll", json!("x"));
     until_problem(&instance, &source, "poll_failing");
@@ -172,10 +166,7 @@ fn a_stream_without_the_requested_events_is_a_problem() {
 /// What works is not given up for what is changed.
 #[test]
 fn a_change_that_is_refused_stops_no_poll() {
-    let instance = Instance::start(options().set("SETUP_AGAIN_S", 3600));
-    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
-    let source = Source::create(&instance, &request(&transmitter, "poll"));
-    until_done(&instance, &source);
+    let (instance, transmitter, source) = connect(options().set("SETUP_AGAIN_S", 3600), "poll");
     transmitter.fail_always("PATCH /streams", Reply::status(400));
     let change = json!({"events_requested": ["https://example.com/refused"]});
     instance.operator().patch_json(&source.path(), &change, 200);
@@ -192,10 +183,7 @@ fn subject(n: u32) -> Value {
 
 #[test]
 fn subjects_that_a_lost_stream_did_not_take_are_added_to_the_next() {
-    let instance = Instance::start(options());
-    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
-    let source = Source::create(&instance, &request(&transmitter, "push"));
-    until_done(&instance, &source);
+    let (instance, transmitter, source) = connect(options(), "push");
     transmitter.forget_streams();
     for _ in 0..3 {
         transmitter.fail("POST /add", Fault::Instead(Reply::status(404)));
@@ -275,10 +263,7 @@ fn before_there_is_a_stream_nobody_is_asked_about_it() {
 /// The answer to a poll of the stream before says nothing of the one that there is.
 #[test]
 fn a_late_answer_about_the_stream_before_costs_nothing() {
-    let instance = Instance::start(options());
-    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
-    let source = Source::create(&instance, &request(&transmitter, "poll"));
-    until_done(&instance, &source);
+    let (instance, transmitter, source) = connect(options(), "poll");
     let polls = transmitter.requests("POST /poll").len();
     transmitter.hold("POST /poll");
     transmitter.queue_as("wakes-the-poll", json!("x"));

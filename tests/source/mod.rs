@@ -35,6 +35,23 @@ fn request(transmitter: &SsfTransmitter, delivery: &str) -> Value {
     })
 }
 
+/// A source that is set up at this transmitter.
+#[track_caller]
+fn managed(instance: &Instance, transmitter: &SsfTransmitter, delivery: &str) -> Source {
+    let source = Source::create(instance, &request(transmitter, delivery));
+    until_done(instance, &source);
+    source
+}
+
+/// The same, with both sides started for it.
+#[track_caller]
+fn connect(options: Options, delivery: &str) -> (Instance, SsfTransmitter, Source) {
+    let instance = Instance::start(options);
+    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
+    let source = managed(&instance, &transmitter, delivery);
+    (instance, transmitter, source)
+}
+
 #[track_caller]
 fn setup(instance: &Instance, source: &Source) -> Value {
     instance.operator().get(&format!("{}/setup", source.path()), 200)

@@ -4,22 +4,16 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{health, options, received, request, until_done, until_no_problem, until_problem, until_received};
+use super::{
+    connect, health, managed, options, received, request, until_done, until_no_problem, until_problem, until_received,
+};
 use crate::harness::{Draft, Fault, Instance, Key, Reply, SsfTransmitter, eventually};
 use crate::support::{ACME_AUDIENCE, Source};
-
-fn polled(instance: &Instance, transmitter: &SsfTransmitter) -> Source {
-    let source = Source::create(instance, &request(transmitter, "poll"));
-    until_done(instance, &source);
-    source
-}
 
 /// POLL-2-4, POLL-2-6, POLL-R-20, POLL-R-23.
 #[test]
 fn events_are_stored_and_then_acknowledged() {
-    let instance = Instance::start(options());
-    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
-    let source = polled(&instance, &transmitter);
+    let (instance, transmitter, source) = connect(options(), "poll");
     let jtis: Vec<String> = (0..250).map(|_| transmitter.queue(&transmitter.draft())).collect();
     until_received(&instance, &source, &jtis);
     eventually("all are acknowledged", || (transmitter.queued() == 0).then_some(()));
@@ -41,7 +35,7 @@ fn a_set_that_is_no_good_is_reported_and_holds_nothing_up() {
     // It has the length of a point, and is none.
     let zero = "A".repeat(43);
     transmitter.publish_oddly(json!({"kty": "EC", "crv": "P-256", "kid": "odd", "x": zero, "y": zero}));
-    let source = polled(&instance, &transmitter);
+    let source = managed(&instance, &transmitter, "poll");
     let other = transmitter.draft();
     let state = json!({"https://schemas.openid.net/secevent/ssf/event-type/verification": {"state": "stray"}});
     let stream = json!({"format": "opaque", "id": "stream-1"});
@@ -116,13 +110,13 @@ fn odd_answers_are_read_as_they_are_meant() {
         let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
         transmitter.decorate_polls(members);
         transmitter.hold_polls(Duration::ZERO);
-        let source = polled(&instance, &transmitter);
+        let source = managed(&instance, &transmitter, "poll");
         let jtis: Vec<String> = (0..3).map(|_| transmitter.queue(&transmitter.draft())).collect();
         until_received(&instance, &source, &jtis);
     }
     for body in ["{}", r#"{"sets":null}"#, ""] {
         let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
-        let source = polled(&instance, &transmitter);
+        let source = managed(&instance, &transmitter, "poll");
         for _ in 0..3 {
             transmitter.fail("POST /poll", Fault::Instead(Reply::status(200).body(body)));
         }
@@ -134,9 +128,7 @@ fn odd_answers_are_read_as_they_are_meant() {
 /// POLL-2.4-3, POLL-R-22, POLL-R-23.
 #[test]
 fn failures_lose_neither_events_nor_acknowledgements() {
-    let instance = Instance::start(options());
-    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
-    let source = polled(&instance, &transmitter);
+    let (instance, transmitter, source) = connect(options(), "poll");
     let mut jtis = Vec::new();
     for fault in [
         Fault::Instead(Reply::status(500)),
@@ -166,9 +158,7 @@ fn failures_lose_neither_events_nor_acknowledgements() {
 /// SSF-4.1.4-2: a new key signs before anybody here has seen it.
 #[test]
 fn a_new_key_of_the_transmitter_loses_nothing() {
-    let instance = Instance::start(options().set("KEY_REFETCH_MS", 1500));
-    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
-    let source = polled(&instance, &transmitter);
+    let (instance, transmitter, source) = connect(options().set("KEY_REFETCH_MS", 1500), "poll");
     let mut jtis = vec![transmitter.queue(&transmitter.draft())];
     transmitter.sign_with(Key::Second, &[Key::Second]);
     jtis.extend((0..5).map(|_| transmitter.queue(&transmitter.draft())));
@@ -184,9 +174,7 @@ fn a_new_key_of_the_transmitter_loses_nothing() {
 /// Pitfall 28: the document of keys may be older than the key, and it does not have to be said twice that there is none.
 #[test]
 fn a_key_that_is_not_published_is_waited_for_and_not_for_ever() {
-    let instance = Instance::start(options().set("KEY_REFETCH_MS", 2000));
-    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
-    let source = polled(&instance, &transmitter);
+    let (instance, transmitter, source) = connect(options().set("KEY_REFETCH_MS", 2000), "poll");
     let fetches = || transmitter.requests("GET /jwks.json").len();
     let before = fetches();
     transmitter.sign_with(Key::Second, &[Key::First]);
@@ -216,9 +204,7 @@ fn a_key_that_is_not_published_is_waited_for_and_not_for_ever() {
 /// What the transmitter asked for counts longer than the object lives.
 #[test]
 fn a_transmitter_that_wants_to_be_left_alone_is_also_after_the_runtime_died() {
-    let mut instance = Instance::start(options());
-    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
-    let source = polled(&instance, &transmitter);
+    let (mut instance, transmitter, source) = connect(options(), "poll");
     let polls = || transmitter.requests("POST /poll").len();
     let later = Reply::status(503).header("retry-after", "3600");
     transmitter.fail("POST /poll", Fault::Instead(later));
@@ -242,9 +228,7 @@ fn a_transmitter_that_wants_to_be_left_alone_is_also_after_the_runtime_died() {
 /// RFC 8936 leaves to the transmitter for how long it holds a poll.
 #[test]
 fn a_transmitter_may_hold_a_poll_for_longer_than_we_wait() {
-    let instance = Instance::start(options().set("POLL_TIMEOUT_MS", 1000));
-    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
-    let source = polled(&instance, &transmitter);
+    let (instance, transmitter, source) = connect(options().set("POLL_TIMEOUT_MS", 1000), "poll");
     let at_once = |yes: bool| {
         let wanted = format!("\"returnImmediately\":{yes}");
         let polls = transmitter.requests("POST /poll");
@@ -313,9 +297,7 @@ fn critical_by(delivery: &str) {
 /// Pitfall 19: the loop goes on after the runtime died.
 #[test]
 fn polling_goes_on_after_the_runtime_died() {
-    let mut instance = Instance::start(options());
-    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
-    let source = polled(&instance, &transmitter);
+    let (mut instance, transmitter, source) = connect(options(), "poll");
     let mut jtis = Vec::new();
     for _ in 0..3 {
         jtis.push(transmitter.queue(&transmitter.draft()));
@@ -327,9 +309,7 @@ fn polling_goes_on_after_the_runtime_died() {
 
 #[test]
 fn a_stream_that_is_gone_is_made_again() {
-    let instance = Instance::start(options());
-    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
-    let source = polled(&instance, &transmitter);
+    let (instance, transmitter, source) = connect(options(), "poll");
     transmitter.forget_streams();
     transmitter.fail("POST /poll", Fault::Instead(Reply::status(404)));
     transmitter.queue_as("wakes-the-poll", json!("x"));

@@ -2,25 +2,19 @@
 
 use serde_json::json;
 
-use super::{health, options, problems, received, request, until_done, until_no_problem, until_problem, until_set_up};
+use super::{
+    connect, health, options, problems, received, request, until_done, until_no_problem, until_problem, until_set_up,
+};
 use crate::harness::{Fault, Instance, Key, Reply, SsfTransmitter, eventually};
 use crate::support::{ACME_AUDIENCE, Source};
 
 const VERIFICATION: &str = "https://schemas.openid.net/secevent/ssf/event-type/verification";
 const UPDATED: &str = "https://schemas.openid.net/secevent/ssf/event-type/stream-updated";
 
-fn pushed(instance: &Instance, transmitter: &SsfTransmitter) -> Source {
-    let source = Source::create(instance, &request(transmitter, "push"));
-    until_done(instance, &source);
-    source
-}
-
 /// SSF-8.1.4.1-2 to SSF-8.1.4.1-4, SSF-8.1.4.1-7, SSF-8.1.4.1-8, PUSH-2-7.
 #[test]
 fn verifications_have_to_be_ours() {
-    let instance = Instance::start(options());
-    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
-    let source = pushed(&instance, &transmitter);
+    let (instance, transmitter, source) = connect(options(), "push");
     let draft = |stream: &str, event| {
         let subject = json!({"format": "opaque", "id": stream});
         transmitter
@@ -49,9 +43,7 @@ fn verifications_have_to_be_ours() {
 /// SSF-8.1.5-7, SSF-8.1.2.1-10.
 #[test]
 fn the_status_is_followed_and_can_be_set() {
-    let instance = Instance::start(options());
-    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
-    let source = pushed(&instance, &transmitter);
+    let (instance, transmitter, source) = connect(options(), "push");
     let updated = |event| {
         let subject = json!({"format": "opaque", "id": "stream-1"});
         transmitter
@@ -130,9 +122,7 @@ fn a_stream_is_kept_alive_and_its_silence_is_noticed() {
 
 #[test]
 fn a_verification_can_be_asked_for() {
-    let instance = Instance::start(options());
-    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
-    let source = pushed(&instance, &transmitter);
+    let (instance, _transmitter, source) = connect(options(), "push");
     let before = health(&instance, &source)["last_verified_at"].as_u64();
     let path = format!("{}/verification", source.path());
     let asked = instance.operator().post_json(&path, &json!({}), 202);
@@ -144,9 +134,7 @@ fn a_verification_can_be_asked_for() {
 
 #[test]
 fn a_new_key_of_the_transmitter_loses_nothing() {
-    let instance = Instance::start(options().set("KEY_REFETCH_MS", 1000));
-    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
-    let source = pushed(&instance, &transmitter);
+    let (instance, transmitter, source) = connect(options().set("KEY_REFETCH_MS", 1000), "push");
     transmitter.sign_with(Key::Second, &[Key::First, Key::Second]);
     let draft = transmitter.draft();
     // A retrying transmitter: what is not taken yet is never refused.
@@ -163,9 +151,7 @@ fn a_new_key_of_the_transmitter_loses_nothing() {
 /// The document of keys may be older than the key: what two fetches did not bring is not there.
 #[test]
 fn a_key_that_is_not_published_is_waited_for_and_not_for_ever() {
-    let instance = Instance::start(options().set("KEY_REFETCH_MS", 1000));
-    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
-    let source = pushed(&instance, &transmitter);
+    let (instance, transmitter, source) = connect(options().set("KEY_REFETCH_MS", 1000), "push");
     let fetches = || transmitter.requests("GET /jwks.json").len();
     let before = fetches();
     transmitter.sign_with(Key::Second, &[Key::First]);
@@ -206,9 +192,7 @@ fn a_key_that_is_not_published_is_waited_for_and_not_for_ever() {
 /// Between two pushes the object sleeps.
 #[test]
 fn the_counts_are_those_of_all_lives() {
-    let mut instance = Instance::start(options());
-    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
-    let source = pushed(&instance, &transmitter);
+    let (mut instance, transmitter, source) = connect(options(), "push");
     for _ in 0..3 {
         assert_eq!(transmitter.push(&transmitter.draft().sign()), Some(202));
     }

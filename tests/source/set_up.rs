@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    credentials, health, options, problems, received, request, setup, until_done, until_problem, until_set_up,
+    connect, credentials, health, options, problems, received, request, setup, until_done, until_problem, until_set_up,
 };
 use crate::harness::{ADMIN_TOKEN, Fault, Instance, Reply, SsfTransmitter, eventually};
 use crate::support::{ACME_AUDIENCE, Source, pointer_of, restart_with};
@@ -147,10 +147,7 @@ fn a_stream_of_another_issuer_or_for_somebody_else_is_given_back() {
 /// SSF-8.1.1.3-2: the answer to the change of a stream that was there names another issuer.
 #[test]
 fn a_change_that_another_issuer_answers_is_refused() {
-    let instance = Instance::start(options().set("SETUP_AGAIN_S", 3600));
-    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
-    let source = Source::create(&instance, &request(&transmitter, "push"));
-    until_done(&instance, &source);
+    let (instance, transmitter, source) = connect(options().set("SETUP_AGAIN_S", 3600), "push");
     let foreign: fn(&mut Value) = |stream| stream["iss"] = json!("https://other.example");
     transmitter.fail("PATCH /streams", Fault::Changed(foreign));
     let change = json!({"events_requested": ["https://schemas.openid.net/secevent/caep/event-type/credential-change"]});
@@ -261,10 +258,7 @@ fn credentials_that_cannot_be_opened_any_more_are_given_anew() {
 
 #[test]
 fn subjects_are_added_and_removed_later_in_bulk_and_refusals_are_said() {
-    let instance = Instance::start(options());
-    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
-    let source = Source::create(&instance, &request(&transmitter, "poll"));
-    until_done(&instance, &source);
+    let (instance, transmitter, source) = connect(options(), "poll");
     let path = format!("{}/subjects", source.path());
     let subject = |n: u32| json!({"format": "opaque", "id": n.to_string()});
     transmitter.fail("POST /add", Fault::Instead(Reply::status(400)));

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use base64ct::{Base64, Encoding};
 use serde_json::{Value, json};
 
-use super::{options, request, until_done, until_problem, until_set_up};
+use super::{connect, options, request, until_done, until_problem, until_set_up};
 use crate::harness::{Fault, Instance, Reply, SsfTransmitter, eventually};
 use crate::support::{ACME_AUDIENCE, Source};
 
@@ -88,10 +88,7 @@ fn each_kind_of_credentials_gets_a_token() {
 /// CIP-2.7.1-5.
 #[test]
 fn a_token_that_is_not_accepted_is_replaced_once() {
-    let instance = Instance::start(options());
-    let transmitter = SsfTransmitter::start(ACME_AUDIENCE);
-    let source = Source::create(&instance, &request(&transmitter, "push"));
-    until_done(&instance, &source);
+    let (instance, transmitter, source) = connect(options(), "push");
     assert_eq!(transmitter.requests("POST /token").len(), 1);
     transmitter.forget_tokens();
     instance.operator().get(&format!("{}/status", source.path()), 200);

@@ -12,10 +12,10 @@ use crate::edge::command::{Refusal, SourceCommand, SourceReply, SourceView};
 use crate::edge::context::Edge;
 use crate::edge::error::{ApiError, no_store};
 use crate::edge::intake::{self as edge_intake, Judged};
-use crate::edge::object::serve::boxed;
+use crate::edge::object::serve::{boxed, seconds};
 use crate::edge::web::{HeaderMap, Parts, Response, StatusCode, header};
 use crate::edge::{auth, body, crypto, kv};
-use crate::protocol::jose::jwk::{Jwk, KeyError};
+use crate::protocol::jose::jwk::Jwk;
 use crate::protocol::jose::jws::Unverified;
 use crate::protocol::json::content_type_is;
 use crate::protocol::push::ErrorBody;
@@ -218,18 +218,16 @@ async fn find_key(
     view: &SourceView,
     token: &Unverified<'_>,
 ) -> Result<(Jwk, KeysFrom, Vec<String>), ApiError> {
-    let refused = |error| ApiError::Set(intake::key_refused(&error));
-    if let Some(given) = &view.source.jwks {
-        let key = edge_intake::choose(token, given).map_err(refused)?;
+    let choose = |document, may_come| edge_intake::choose(token, document, may_come).map_err(ApiError::Set);
+    if let Some(given) = &view.source.jwks
+        && let Some(key) = choose(given, false)?
+    {
         return Ok((key, KeysFrom::Cached, Vec::new()));
     }
-    if let Some(known) = view.keys.as_ref().filter(|keys| are_fresh(keys, now_ms())) {
-        match edge_intake::choose(token, &known.jwks) {
-            Ok(key) => return Ok((key, KeysFrom::Cached, known.critical.clone())),
-            // A key may be new: look again. Anything else about it no fetch can mend.
-            Err(KeyError::UnknownKid | KeyError::NoKid) => {}
-            Err(error) => return Err(refused(error)),
-        }
+    if let Some(known) = view.keys.as_ref().filter(|keys| are_fresh(keys, now_ms()))
+        && let Some(key) = choose(&known.jwks, true)?
+    {
+        return Ok((key, KeysFrom::Cached, known.critical.clone()));
     }
     let source_id = &view.source.source_id;
     let command = SourceCommand::KeysFor {
@@ -240,17 +238,12 @@ async fn find_key(
     let SourceReply::Keys { keys: fetched, wait_ms } = reply else {
         return Err(ApiError::internal("source", "an unexpected reply"));
     };
-    let key = match edge_intake::choose(token, &fetched.jwks) {
-        Ok(key) => key,
-        // The issuer may have a new key that its document does not show yet. A refusal would be the end of the event; it comes again.
-        Err(KeyError::UnknownKid | KeyError::NoKid) if wait_ms > 0 => {
-            let seconds = u32::try_from(wait_ms.div_ceil(1000)).unwrap_or(u32::MAX);
-            return Err(ApiError::unavailable(
-                "The key is not known yet; the issuer is asked again then.",
-                seconds,
-            ));
-        }
-        Err(error) => return Err(refused(error)),
+    // The issuer may have a new key that its document does not show yet. A refusal would be the end of the event; it comes again.
+    let Some(key) = choose(&fetched.jwks, wait_ms > 0)? else {
+        return Err(ApiError::unavailable(
+            "The key is not known yet; the issuer is asked again then.",
+            seconds(wait_ms),
+        ));
     };
     let critical = fetched.critical.clone();
     VIEWS.with_borrow_mut(|views| {

@@ -13,7 +13,7 @@ use crate::edge::{crypto, random};
 use crate::protocol::endpoint_url::UrlPolicy;
 use crate::protocol::json::json;
 use crate::protocol::json::put;
-use crate::receiver::source::SourceRequest;
+use crate::receiver::source::{Source, SourceRequest};
 
 use super::ask::{Asked, Question, Reply, Who, admit, ask, unexpected};
 use super::call::{Answering, Call};
@@ -46,20 +46,30 @@ pub async fn create(call: Call) -> Result<Response, ApiError> {
         authorization_header: kept.map(|_| authorization_header.clone()),
     };
     let polled = wanted.managed.poll;
-    let command = TenantCommand::CreateSource(Box::new(NewSource {
-        envelope: wanted.envelope,
-        webhook_secret: wanted.webhook_secret,
-        forward,
+    let source = Source {
+        source_id: String::new(),
+        tenant: String::new(),
         issuer: wanted.issuer,
         audience: wanted.audience,
         description: wanted.description,
         jwks: wanted.jwks,
         target: wanted.target,
+        envelope: wanted.envelope,
+        webhook_secret: None,
+        forward: None,
         managed: wanted.managed,
         origin: edge.origin()?.to_owned(),
+        authorization_hash: crypto::sha256_hex(&authorization_header),
+        former_hash: None,
+        created_at: 0,
+        rev: 0,
+    };
+    let command = TenantCommand::CreateSource(Box::new(NewSource {
+        source,
+        webhook_secret: wanted.webhook_secret,
+        forward,
         secrets,
         subjects: wanted.given.subjects.unwrap_or_default(),
-        authorization_hash: crypto::sha256_hex(&authorization_header),
     }));
     let TenantReply::Source(source) = edge.tenant()?.ask(command).await? else {
         return Err(ApiError::internal("tenant", "an unexpected reply"));

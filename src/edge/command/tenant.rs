@@ -7,13 +7,9 @@ use crate::protocol::client::ClientMetadata;
 use crate::protocol::jose::jws::Alg;
 use crate::protocol::oauth::ScopeSet;
 use crate::protocol::record::Record;
-use crate::protocol::set::Audience;
 use crate::protocol::stream::{CloudEvents, UpdateMode, UpdateRequest};
 use crate::protocol::tenant::TenantSettings;
-use crate::receiver::cloudevents::Form;
-use crate::receiver::managed::Managed;
 use crate::receiver::source::Source;
-use crate::receiver::target::Target;
 use crate::receiver::token::Credentials;
 use crate::transmitter::registry::{Child, Client};
 use crate::transmitter::stream::Stream;
@@ -147,19 +143,12 @@ pub struct StreamUpdate {
 /// A source to be created.
 #[derive(Record)]
 pub struct NewSource {
-    pub issuer: String,
-    pub audience: Audience,
-    pub description: Option<String>,
-    pub jwks: Option<Value>,
-    pub target: Target,
-    pub envelope: Form,
+    /// Its id, its tenant, its times and what is sealed are the tenant's to fill in.
+    pub source: Source,
     pub webhook_secret: Option<String>,
     pub forward: Option<NewForward>,
-    pub managed: Managed,
-    pub origin: String,
     pub secrets: SourceSecrets,
     pub subjects: Vec<Value>,
-    pub authorization_hash: String,
 }
 
 /// Where the events of a source go on to, as it was given.

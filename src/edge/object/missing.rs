@@ -1,21 +1,21 @@
 //! The key of a token that is not among the known ones: fetched, waited for, or missing for good.
 
+use std::rc::Rc;
+
 use crate::edge::clock::now_ms;
-use crate::edge::command::{Answer, SourceReply};
+use crate::edge::command::Answer;
 use crate::protocol::jose::jwk::{Jwks, KeyError};
+use crate::receiver::keys::FetchedKeys;
 use crate::receiver::missing;
 
-use super::serve::fault;
 use super::source::SourceObject;
 
 impl SourceObject {
     /// The issuer's keys for a token with this header, fetched anew if they may be. Where its key is not among them `wait_ms` says
     /// when to look again; 0 that it never will be.
-    pub(super) async fn keys_for(&self, kid: Option<&str>, alg: &str) -> Answer<SourceReply> {
+    pub(super) async fn keys_for(&self, kid: Option<&str>, alg: &str) -> Answer<(Rc<FetchedKeys>, u64)> {
         let came_at = now_ms();
-        let SourceReply::Keys { keys, wait_ms } = self.refresh_keys().await? else {
-            return Err(fault("keys", "an unexpected reply"));
-        };
+        let (keys, wait_ms) = self.refresh_keys().await?;
         // A document of keys was read before it was kept.
         let published = Jwks::from_value(&keys.jwks).unwrap_or_default();
         let found = published.find(kid, alg);
@@ -28,6 +28,6 @@ impl SourceObject {
             (true, false) if wait_ms == 0 => (keys.fetched_at + interval_ms).saturating_sub(now_ms()).max(1),
             _ => wait_ms,
         };
-        Ok(SourceReply::Keys { keys, wait_ms })
+        Ok((keys, wait_ms))
     }
 }

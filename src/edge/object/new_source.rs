@@ -5,7 +5,6 @@ use crate::edge::command::{Answer, NewSource, SourceCommand, TenantReply};
 use crate::edge::settings::Settings;
 use crate::protocol::endpoint_url::UrlPolicy;
 use crate::protocol::forward::Wish;
-use crate::receiver::source::Source;
 use crate::transmitter::registry::{Child, Kind, State};
 
 use super::forwards::seal_secret;
@@ -26,28 +25,12 @@ impl TenantObject {
             Wish::parse(&given.forward, None, &policy)
         });
         let wish = wish.transpose()?;
-        let webhook_secret = match &new.webhook_secret {
-            Some(secret) => Some(seal_secret(settings, &source_id, secret).await?),
-            None => None,
-        };
-        let source = Source {
-            source_id: source_id.clone(),
-            tenant: tenant.clone(),
-            issuer: new.issuer,
-            audience: new.audience,
-            description: new.description,
-            jwks: new.jwks,
-            target: new.target,
-            envelope: new.envelope,
-            webhook_secret,
-            forward: None,
-            managed: new.managed,
-            origin: new.origin,
-            authorization_hash: new.authorization_hash,
-            former_hash: None,
-            created_at: now_ms(),
-            rev: 1,
-        };
+        let mut source = new.source;
+        if let Some(secret) = &new.webhook_secret {
+            source.webhook_secret = Some(seal_secret(settings, &source_id, secret).await?);
+        }
+        (source.source_id, source.tenant) = (source_id.clone(), tenant.clone());
+        (source.created_at, source.rev) = (now_ms(), 1);
         let child = Child {
             id: source_id.clone(),
             kind: Kind::Source,

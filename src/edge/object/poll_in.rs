@@ -1,7 +1,6 @@
 //! Polling a transmitter (RFC 8936): ask, judge, store, and say with the next request what was stored.
 
 use std::pin::pin;
-use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::select;
@@ -10,11 +9,10 @@ use worker::Delay;
 
 use crate::edge::body;
 use crate::edge::clock::now_ms;
-use crate::edge::command::{Answer, Refusal, SourceReply};
+use crate::edge::command::{Answer, Refusal};
 use crate::edge::intake::{self as edge_intake, Judged};
 use crate::edge::log::{self, Level};
 use crate::edge::random;
-use crate::protocol::jose::jwk::KeyError;
 use crate::protocol::json::json;
 use crate::protocol::push::{ErrorBody, clip};
 use crate::protocol::set::SetErr;
@@ -27,13 +25,11 @@ use crate::receiver::setup::{self, Setup};
 use crate::receiver::source::Source;
 
 use super::serve::{boxed, fault};
+use super::set_up::FAILING;
 use super::source::SourceObject;
 
 /// Most bytes of a poll response; what is longer is asked for in smaller pieces.
 const POLL_BYTES: usize = 4 * 1024 * 1024;
-
-/// Failures in a row that are a problem.
-const FAILING: u32 = 3;
 
 /// No answer for so long is one, too, however few polls that were: some transmitters name a time that is far away.
 const SILENT_MS: u64 = 10 * 60_000;
@@ -242,33 +238,32 @@ impl SourceObject {
             Err(error) => return refused(error),
         };
         let began = now_ms();
-        let known = self.keys()?.filter(|keys| are_fresh(keys, began));
-        let chosen = known.as_ref().map(|keys| edge_intake::choose(&token, &keys.jwks));
-        let (key, from, keys) = match (chosen, known) {
-            (Some(Ok(key)), Some(keys)) => (key, KeysFrom::Cached, keys),
-            (None | Some(Err(KeyError::UnknownKid | KeyError::NoKid)), _) => {
-                let header = &token.header;
-                let (keys, wait_ms) = match self.keys_for(header.kid.as_deref(), &header.alg).await {
-                    Ok(SourceReply::Keys { keys, wait_ms }) => (Rc::new(keys), wait_ms),
-                    Ok(_) => return Err(fault("keys", "an unexpected reply")),
-                    Err(Refusal::RemoteFailed { .. }) => {
-                        return Ok(Fate::Waits(now_ms() + self.settings()?.key_refetch_ms.max(1000)));
-                    }
-                    Err(refusal) => return Err(refusal),
-                };
-                match edge_intake::choose(&token, &keys.jwks) {
-                    Ok(key) => (key, KeysFrom::Fetched, keys),
-                    // The issuer may have a new key that its document does not show yet.
-                    Err(KeyError::UnknownKid | KeyError::NoKid) if wait_ms > 0 => {
-                        return Ok(Fate::Waits(now_ms() + wait_ms));
-                    }
-                    Err(error) => return refused(intake::key_refused(&error)),
+        let (mut keys, mut from) = (self.keys()?.filter(|keys| are_fresh(keys, began)), KeysFrom::Cached);
+        let mut chosen = Ok(None);
+        if let Some(known) = &keys {
+            chosen = edge_intake::choose(&token, &known.jwks, true);
+        }
+        if matches!(chosen, Ok(None)) {
+            let header = &token.header;
+            let (fetched, wait_ms) = match self.keys_for(header.kid.as_deref(), &header.alg).await {
+                Err(Refusal::RemoteFailed { .. }) => {
+                    return Ok(Fate::Waits(now_ms() + self.settings()?.key_refetch_ms.max(1000)));
                 }
+                fetched => fetched?,
+            };
+            chosen = edge_intake::choose(&token, &fetched.jwks, wait_ms > 0);
+            if matches!(chosen, Ok(None)) {
+                // The issuer may have a new key that its document does not show yet.
+                return Ok(Fate::Waits(now_ms() + wait_ms));
             }
-            (Some(Err(error)), _) => return refused(intake::key_refused(&error)),
-            (Some(Ok(_)), None) => return Err(fault("keys", "a key without its document")),
+            (keys, from) = (Some(fetched), KeysFrom::Fetched);
+        }
+        let key = match chosen {
+            Ok(key) => key.ok_or_else(|| fault("keys", "no key was chosen"))?,
+            Err(error) => return refused(error),
         };
-        let judged = edge_intake::judge(source, &keys.critical, set, token, (&key, from), began).await;
+        let critical = keys.as_ref().map_or(&[][..], |keys| &keys.critical);
+        let judged = edge_intake::judge(source, critical, set, token, (&key, from), began).await;
         let Judged { event, about, discard } = match judged {
             Ok(Ok(judged)) => judged,
             Ok(Err(error)) => return refused(error),

@@ -21,8 +21,8 @@ use super::source::{SourceObject, fetch_metadata, remote_policy};
 const AT_ONCE: u32 = 6;
 const ROUNDS: u32 = 4;
 
-/// So many failures of a step in a row are a problem, though the next try may help.
-const FAILING: u32 = 3;
+/// So many failures in a row, of a step or of polls, are a problem, though the next try may help.
+pub(super) const FAILING: u32 = 3;
 
 type Ended = Result<(StepState, Option<String>), Trouble>;
 

@@ -193,7 +193,11 @@ impl SourceObject {
                 }
                 Ok(SourceReply::View(Box::new(view)))
             }
-            SourceCommand::KeysFor { kid, alg } => boxed(self.keys_for(kid.as_deref(), &alg)).await,
+            SourceCommand::KeysFor { kid, alg } => {
+                let (keys, wait_ms) = boxed(self.keys_for(kid.as_deref(), &alg)).await?;
+                let keys = Rc::unwrap_or_clone(keys);
+                Ok(SourceReply::Keys { keys, wait_ms })
+            }
             SourceCommand::Change { patch } => boxed(self.change(&patch)).await,
             SourceCommand::Handshake(asker) => boxed(self.asked(*asker)).await,
             SourceCommand::Grants => self.grants(),
@@ -350,7 +354,8 @@ impl SourceObject {
     }
 
     /// Fetches the issuer's keys for somebody who sends tokens: one caller at a time, and not more often than the settings say.
-    pub(super) async fn refresh_keys(&self) -> Answer<SourceReply> {
+    /// Returns them, and when the issuer may be asked again, in milliseconds from now; 0 when it was asked just now.
+    pub(super) async fn refresh_keys(&self) -> Answer<(Rc<FetchedKeys>, u64)> {
         self.source()?;
         let settings = self.settings()?;
         let started = now_ms();
@@ -365,14 +370,14 @@ impl SourceObject {
         let fetched = self.fetch_keys(started).await;
         self.source()?;
         match fetched {
-            Ok(keys) => Ok(SourceReply::Keys { keys, wait_ms: 0 }),
+            Ok(keys) => Ok((keys, 0)),
             // What keeps them is the operator's to know.
             Err(_) => Err(keys_unavailable()),
         }
     }
 
     /// Keys that were fetched after `since`. Who comes here may ask the issuer.
-    pub(super) async fn fetch_keys(&self, since: u64) -> Result<FetchedKeys, Trouble> {
+    pub(super) async fn fetch_keys(&self, since: u64) -> Result<Rc<FetchedKeys>, Trouble> {
         loop {
             let rung = self.fetched.count();
             if !self.fetching.get() {
@@ -381,7 +386,7 @@ impl SourceObject {
             self.fetched.after(rung).await;
             let stored = self.keys().map_err(ours)?;
             if let Some(keys) = stored.filter(|keys| keys.fetched_at >= since) {
-                return Ok((*keys).clone());
+                return Ok(keys);
             }
         }
         let source = self.source().map_err(ours)?;
@@ -393,25 +398,25 @@ impl SourceObject {
         self.fetched.ring();
         let detail = fetched.as_ref().err().map(Trouble::detail);
         self.problem("keys_unavailable", detail).map_err(ours)?;
-        let keys = fetched?;
+        let keys = Rc::new(fetched?);
         source::save_keys(&self.sql, &keys).map_err(|error| ours(error.into()))?;
-        self.keys.replace(Some(Rc::new(keys.clone())));
-        let _ = kv::put(&self.env, &keys_copy(&source.source_id), &keys).await;
+        self.keys.replace(Some(keys.clone()));
+        let _ = kv::put(&self.env, &keys_copy(&source.source_id), &*keys).await;
         Ok(keys)
     }
 
     /// The keys as they are. They count as fresh when somebody else's fetch brought them after `since`.
-    fn stored_keys(&self, since: u64, interval_ms: u64) -> Answer<SourceReply> {
+    fn stored_keys(&self, since: u64, interval_ms: u64) -> Answer<(Rc<FetchedKeys>, u64)> {
         self.source()?;
         let keys = self.keys()?.filter(|keys| are_fresh(keys, now_ms()));
-        let keys = (*keys.ok_or_else(keys_unavailable)?).clone();
+        let keys = keys.ok_or_else(keys_unavailable)?;
         let fresh = keys.fetched_at >= since;
         let wait_ms = if fresh {
             0
         } else {
             wait_ms(self.asked_at.get(), now_ms(), interval_ms).max(1)
         };
-        Ok(SourceReply::Keys { keys, wait_ms })
+        Ok((keys, wait_ms))
     }
 
     pub(super) fn settings(&self) -> Answer<std::sync::Arc<Settings>> {
